@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# deps.sh [GROUP]...: install the Debian packages that are missing
+#
+# The groups: build (the default), check.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
+	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
+	python3 qemu-system-x86 rsync xz-utils"
+check="codespell git-email libemail-valid-perl python3-ply shellcheck sparse"
+
+packages=$build
+for group; do
+	case $group in
+	build) ;;
+	check) packages+=" $check" ;;
+	*) die "deps.sh: no group '$group'" ;;
+	esac
+done
+
+command -v dpkg-query >/dev/null ||
+	die "this is not Debian: install what these packages hold: ${packages//[$'\n\t']/ }"
+
+missing=()
+for package in $packages; do
+	[ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null || :)" = installed ] ||
+		missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+	if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+		die "missing packages and neither root nor sudo: apt-get install ${missing[*]}"
+	fi
+	as_root=(sudo)
+fi
+
+lock packages
+say "installing ${missing[*]}${as_root[0]:+ (through sudo)}"
+log=$top/build/packages.log
+export DEBIAN_FRONTEND=noninteractive
+if ! { "${as_root[@]}" apt-get -q update &&
+       "${as_root[@]}" apt-get -qy install --no-install-recommends "${missing[@]}"
+     } >"$log" 2>&1 </dev/null; then
+	die "apt-get failed: $(grep -m1 -E '^(E|Err)' "$log" || tail -n1 "$log") (see $log)"
+fi

@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# kernel.sh BASE VARIANT: build the guest kernel, build/BASE/VARIANT
+#
+# VARIANT is stock or patched; DEBUG=1 and KCSAN=1 add -debug and -kcsan. Both
+# variants are built from build/BASE/src, the stock one with the tree at its
+# base for that time, so that a copy of its objects is most of the patched one.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+base=${1:?usage: kernel.sh BASE VARIANT}
+variant=${2:?usage: kernel.sh BASE VARIANT}
+check_base "$base"
+check_variant "$variant"
+name=$(flavour "$variant")
+lock "$base"
+"$tools/compose.sh" "$base"
+
+out=$top/build/$base
+src=$out/src
+obj=$out/$name
+stamp=$out/$name.stamp
+log=$out/$name.log
+image=$obj/arch/x86/boot/bzImage
+
+# The later ones win.
+fragments=("$tools/config/guest.config")
+[ ! -f "$tools/config/$base.config" ] || fragments+=("$tools/config/$base.config")
+[ "${DEBUG:-0}" = 0 ] || fragments+=("$tools/config/debug.config")
+[ "${KCSAN:-0}" = 0 ] || fragments+=("$tools/config/kcsan.config")
+
+if [ "$variant" = stock ]; then
+	what=$(cat "$out/base.id")
+else
+	what="$(cat "$out/base.id") $(git -C "$src" rev-parse HEAD) $(git -C "$src" diff HEAD | sha256sum)"
+fi
+cc=${CC:-gcc}
+command -v "${cc%% *}" >/dev/null || die "no $cc here: run 'make deps'"
+key=$({ cat "${fragments[@]}"; printf '%s\n' "$what"; $cc --version | head -n1; } | sha256sum)
+if [ -f "$stamp" ] && [ -f "$image" ] && [ "$(cat "$stamp")" = "$key" ]; then
+	exit 0
+fi
+rm -f "$stamp"
+need_space "$out" 3
+
+if [ "$variant" = stock ]; then
+	git -C "$src" diff --quiet HEAD ||
+		die "$base: build/$base/src has edits, and the stock kernel is built in the same tree: commit them there"
+	[ -n "$(git -C "$src" symbolic-ref -q HEAD)" ] ||
+		die "$base: build/$base/src is not on its branch: git -C build/$base/src checkout series"
+	# Told to compose.sh, which brings the tree back if this is killed.
+	touch "$out/at-base"
+	back() { git -C "$src" checkout -q -f series && rm -f "$out/at-base"; }
+	trap back EXIT
+	trap 'exit 130' INT TERM HUP
+	git -C "$src" checkout -q --detach base
+elif [ ! -d "$obj" ] && [ -f "$out/$(flavour stock).stamp" ]; then
+	rm -rf "$obj.part"
+	cp -a "$out/$(flavour stock)" "$obj.part"
+	mv "$obj.part" "$obj"
+fi
+mkdir -p "$obj"
+
+export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=8G
+export KBUILD_BUILD_USER=dma-buf-poll KBUILD_BUILD_HOST=guest KBUILD_BUILD_TIMESTAMP=@0
+kmake=(make -C "$src" O="$obj" CC="ccache $cc")
+
+"${kmake[@]}" tinyconfig >"$log" 2>&1 ||
+	die "$base: tinyconfig failed: $(tail -n1 "$log") (see $log)"
+(cd "$src" && scripts/kconfig/merge_config.sh -m -O "$obj" "$obj/.config" "${fragments[@]}") >>"$log" 2>&1
+"${kmake[@]}" olddefconfig >>"$log" 2>&1 ||
+	die "$base: olddefconfig failed: $(tail -n1 "$log") (see $log)"
+
+# What the fragments ask for must be there, else a test would skip unseen. Not
+# so for symbols that only some bases have, or only the series adds.
+lost=$(cat "${fragments[@]}" | awk -F= -v optional="$(cat "$tools/config/optional")" '
+	BEGIN { n = split(optional, o, /[ \n]+/); for (i = 1; i <= n; i++) skip[o[i]] = 1 }
+	/^CONFIG_/ { want[$1] = $2 }
+	END { for (s in want) if (!(s in skip) && want[s] ~ /^[ym]$/) print s "=" want[s] }' |
+	LC_ALL=C sort | LC_ALL=C comm -23 - <(LC_ALL=C sort "$obj/.config") | paste -sd' ')
+[ -z "$lost" ] || die "$base: this kernel does not take $lost"
+
+expected=$(cat "$cache/count-$base-$name" 2>/dev/null || cat "$cache/count-$base-stock" 2>/dev/null || echo 1650)
+[ "$variant" = stock ] || [ ! -f "$obj/vmlinux" ] || expected=
+say "building the $base $name kernel${expected:+, about $expected files}"
+start=$SECONDS
+# One line every ten seconds; the rest goes to the log.
+if ! nice "${kmake[@]}" -j"$(($(nproc) + 1))" bzImage modules 2>&1 | tee -a "$log" |
+     awk -v of="$expected" -v what="$base $name" '
+	BEGIN { srand(); last = srand() }
+	/^  (CC|AS|LD|AR)/ { n++ }
+	{ srand(); now = srand()
+	  if (now - last >= 10) {
+		last = now
+		printf "  %s: %d%s files\n", what, n, of ? " of about " of : ""
+		fflush()
+	  } }
+	END { printf "%d\n", n > "'"$out/$name.count"'" }' >&2; then
+	die "$base $name: the kernel does not build: $(grep -m1 -E '(error|Error)[: ]' "$log" || tail -n1 "$log") (see $log)"
+fi
+[ -f "$image" ] || die "$base $name: no bzImage (see $log)"
+[ -z "$expected" ] || cp "$out/$name.count" "$cache/count-$base-$name"
+printf '%s\n' "$key" >"$stamp.new"
+mv "$stamp.new" "$stamp"
+say "$base $name: built in $((SECONDS - start)) s"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the scripts of the harness share. Source this first:
+#
+#   . "${BASH_SOURCE%/*}/lib.sh"
+
+set -euo pipefail
+
+top=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+tools=$top/tools/dma-buf-poll
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/dma-buf-poll
+
+# Every message goes to stderr: stdout belongs to what a script is asked for.
+say() { printf '%s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+bases() { awk '!/^#/ && NF { print $1 }' "$tools/bases"; }
+
+# base_field BASE N: column N of the table of bases
+base_field() {
+	awk -v base="$1" -v n="$2" '!/^#/ && $1 == base { print $n }' "$tools/bases"
+}
+
+check_base() {
+	bases | grep -qxF -- "$1" ||
+		die "unknown BASE '$1': known are $(bases | paste -sd' ')"
+}
+
+check_variant() {
+	case $1 in
+	stock|patched) ;;
+	*) die "unknown VARIANT '$1': known are stock and patched" ;;
+	esac
+}
+
+# check_flag NAME VALUE: an option of make that is on, off, or a mistake
+check_flag() {
+	case $2 in
+	''|0|1) ;;
+	*) die "$1=$2 makes no sense: say $1=1 or leave it out" ;;
+	esac
+}
+
+# The name of an object tree: stock, patched-debug, patched-kcsan, ...
+flavour() {
+	local name=$1
+	check_flag DEBUG "${DEBUG-}"
+	check_flag KCSAN "${KCSAN-}"
+	[ "${DEBUG:-0}${KCSAN:-0}" != 11 ] ||
+		die "DEBUG=1 and KCSAN=1 exclude each other: KASAN and KCSAN do"
+	[ "${DEBUG:-0}" = 0 ] || name+=-debug
+	[ "${KCSAN:-0}" = 0 ] || name+=-kcsan
+	printf '%s\n' "$name"
+}
+
+# need_space DIR GIB: fail now with one line and not later with a thousand
+need_space() {
+	local free
+
+	mkdir -p "$1"
+	free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }')
+	[ "$free" -ge "$2" ] ||
+		die "$1 has $free GiB free, this needs $2: make room, or 'make distclean'"
+}
+
+# lock NAME: one at a time. Held until the script that called it ends; what it
+# calls inherits the lock and does not take it again.
+lock() {
+	local var=DBP_LOCK_${1//[^A-Za-z0-9]/_} file=$top/build/.lock-$1 fd
+
+	[ -z "${!var-}" ] || return 0
+	mkdir -p "$top/build"
+	exec {fd}>"$file"
+	if ! flock -n "$fd"; then
+		say "waiting for another make that works on $1"
+		flock "$fd"
+	fi
+	export "$var=1"
+}
+
+# hash of files, names included, in a stable order
+hash_files() {
+	(cd "$top" && printf '%s\0' "$@" | LC_ALL=C sort -z | xargs -0 sha256sum) |
+		sha256sum | cut -c1-16
+}
