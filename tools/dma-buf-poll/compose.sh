@@ -32,13 +32,37 @@ while read -r name; do
 	patches+=("$(realpath --relative-to="$top" "$top/patches/$base/$name")")
 done <"$series"
 
+# The patch that holds the message: a variant of another base's patch has only
+# hunks, and a line that says whose message is its own.
+message_of() {
+	local other
+
+	other=$(sed -n '/^---$/q;s/^Message: *//p' "$top/$1")
+	if [ -n "$other" ]; then
+		realpath --relative-to="$top" "$top/${1%/*}/$other"
+	else
+		printf '%s\n' "$1"
+	fi
+}
+
+# The own files a patch adds; a directory stands for what git knows in it.
 own_files() {
-	sed -n '/^---$/,/^diff /s/^Own-files: *//p' "$top/$1"
+	local path
+
+	sed -n '/^---$/,/^diff /s/^Own-files: *//p' "$top/$1" | tr ' ' '\n' | while read -r path; do
+		if [ -d "$top/$path" ]; then
+			git -C "$top" ls-files --cached --others --exclude-standard -- "$path"
+		else
+			printf '%s\n' "$path"
+		fi
+	done
 }
 
 own=()
 for patch in "${patches[@]}"; do
-	for file in $(own_files "$patch"); do
+	[ -f "$top/$(message_of "$patch")" ] || die "$base: $patch takes its message from a patch that does not exist"
+	own+=("$(message_of "$patch")")
+	for file in $(own_files "$(message_of "$patch")"); do
 		[ -f "$top/$file" ] || die "$base: $patch adds $file, which does not exist"
 		own+=("$file")
 	done
@@ -46,10 +70,12 @@ done
 
 # Which base is it?
 if [ -n "${KSRC:-}" ]; then
-	[ -f "$KSRC/Makefile" ] && [ -d "$KSRC/drivers/dma-buf" ] ||
+	if [ ! -f "$KSRC/Makefile" ] || [ ! -d "$KSRC/drivers/dma-buf" ]; then
 		die "KSRC=$KSRC is no kernel tree"
-	[ ! -e "$KSRC/include/config/auto.conf" ] && [ ! -e "$KSRC/.config" ] ||
+	fi
+	if [ -e "$KSRC/include/config/auto.conf" ] || [ -e "$KSRC/.config" ]; then
 		die "KSRC=$KSRC has been built in: build with O= there, and 'make mrproper' first"
+	fi
 	commit=$(git -C "$KSRC" rev-parse -q --verify HEAD 2>/dev/null || :)
 	id="KSRC $(cd "$KSRC" && pwd) ${commit:-without git}"
 else
@@ -143,7 +169,9 @@ export GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' GIT_COMMITTER_DATE='2026-01-01T00:
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 for patch in "${patches[@]}"; do
-	git mailinfo --encoding=UTF-8 "$tmp/msg" "$tmp/diff" <"$top/$patch" >"$tmp/info" 2>/dev/null
+	sed -n '/^---$/,$p' "$top/$patch" >"$tmp/diff"
+	git mailinfo --encoding=UTF-8 "$tmp/msg" /dev/null \
+		<"$top/$(message_of "$patch")" >"$tmp/info" 2>/dev/null
 	subject=$(sed -n 's/^Subject: //p' "$tmp/info")
 	[ -n "$subject" ] || die "$base: $patch has no Subject"
 
@@ -159,7 +187,7 @@ for patch in "${patches[@]}"; do
 		sed -n 's/^+++ b\///p' "$tmp/diff" | tr '\n' '\0' |
 			g add -f --pathspec-from-file=- --pathspec-file-nul
 	fi
-	for file in $(own_files "$patch"); do
+	for file in $(own_files "$(message_of "$patch")"); do
 		mkdir -p "$src/${file%/*}"
 		cp "$top/$file" "$src/$file"
 		g add -f "$file"

@@ -10,7 +10,7 @@
 build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
-check="codespell git-email libemail-valid-perl python3-ply shellcheck sparse"
+check="b4 codespell git-email libemail-valid-perl python3-ply shellcheck sparse"
 
 packages=$build
 for group; do

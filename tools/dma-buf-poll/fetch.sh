@@ -43,6 +43,7 @@ command -v apt-get >/dev/null ||
 	die "no apt-get here: give a kernel tree with KSRC=/path/to/linux"
 
 # The machine's own Debian archives: "URI suite" a line, components dropped
+# shellcheck disable=SC2016 # it is apt-get that expands these
 mapfile -t own < <(apt-get indextargets \
 		--format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)' |
 		awk '$3 == "main" && $4 == "Packages" { print $1, $2 }' |
@@ -85,7 +86,8 @@ while IFS=' |' read -r package candidate _; do
 	if [ -z "$version" ] || dpkg --compare-versions "$candidate" gt "$version"; then
 		best=$package version=$candidate
 	fi
-done < <(apt-cache "${apt[@]}" madison $(apt-cache "${apt[@]}" pkgnames linux-source-) 2>/dev/null)
+done < <(apt-cache "${apt[@]}" pkgnames linux-source- |
+	 xargs -r apt-cache "${apt[@]}" madison 2>/dev/null)
 [ -n "$best" ] ||
 	give_up "no package $pattern in ${suites/#-/the machine\'s own suites}"
 

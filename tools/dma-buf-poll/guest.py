@@ -113,6 +113,7 @@ class Follower(threading.Thread):
         super().__init__(daemon=True)
         self.path = path
         self.over = threading.Event()
+        self.tests = 0
 
     def run(self):
         with open(self.path, "rb") as source:
@@ -124,6 +125,7 @@ class Follower(threading.Thread):
                     rest += data
                     *lines, rest = rest.split(b"\n")
                     for line in lines:
+                        self.tests += line.startswith((b"ok ", b"not ok "))
                         sys.stdout.write(line.rstrip(b"\r").decode("utf-8", "replace") + "\n")
                     sys.stdout.flush()
                 elif last:
@@ -144,10 +146,14 @@ def boot(args, ramdisk, console, results):
             follower.start()
             started = time.monotonic()
             alive = False
+            told = 0.0
             try:
                 while qemu.poll() is None:
                     time.sleep(0.1)
                     spent = time.monotonic() - started
+                    if args.progress and spent > told + 10:
+                        told = spent
+                        say(f"  {follower.tests} tests done")
                     if not alive:
                         with open(console, "rb") as seen:
                             text = seen.read()
@@ -203,6 +209,7 @@ def main():
     parser.add_argument("--timeout", type=float, default=300)
     parser.add_argument("--boot-timeout", type=float, default=60)
     parser.add_argument("--qemu", action="append", default=[], help="one more argument for QEMU")
+    parser.add_argument("--progress", action="store_true", help="count tests on stderr")
     parser.add_argument("--shell", action="store_true", help="an interactive guest, no job")
     parser.add_argument("job", nargs="?", default="", help="shell commands")
     args = parser.parse_args()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Implicit-fence polling on dma-buf: see README.md, and `make help`.
+
+BASE	?= 6.12
+VARIANT	?= patched
+DEBUG	?=
+KCSAN	?=
+KSRC	?=
+
+export DEBUG KCSAN KSRC
+MAKEFLAGS += --no-print-directory
+T := tools/dma-buf-poll
+
+.PHONY: all help deps run test test-all tree kernel selftest shell series \
+	send-check backport-report check clean distclean
+.DELETE_ON_ERROR:
+
+all: help
+
+help:
+	@echo 'The main jobs:'
+	@echo '  run             from nothing to the table: the stock kernel against the series'
+	@echo '  test            the test suite, ends with "N passed, N failed, N skipped"'
+	@echo '  test-all        the same for every base'
+	@echo
+	@echo 'Step by step:'
+	@echo '  tree            base, own files and patches as a git tree in build/BASE/src'
+	@echo '  kernel          build/BASE/VARIANT/arch/x86/boot/bzImage'
+	@echo '  selftest        boot it and run the kselftest; TESTS="poll" names some of them'
+	@echo '  shell           boot it and give a shell'
+	@echo '  check           static checks on what the series adds, and on the harness'
+	@echo '  deps            install the Debian packages all of this needs'
+	@echo
+	@echo 'To send:'
+	@echo '  series          mail-ready patches with a cover letter in build/BASE/series/'
+	@echo '  send-check      is that series fit to be sent?'
+	@echo '  backport-report which patch goes to which base, and what holds there'
+	@echo
+	@echo '  clean           remove what was built; keep sources and logs'
+	@echo '  distclean       remove build/ and the cache'
+	@echo
+	@echo 'With:'
+	@echo '  BASE=$(BASE)       one of: $(shell awk '!/^#/ && NF { print $$1 }' $(T)/bases | paste -sd" ")'
+	@echo '  VARIANT=$(VARIANT) stock or patched'
+	@echo '  DEBUG=1         lockdep, KASAN, debug objects, kmemleak'
+	@echo '  KCSAN=1         data race detection'
+	@echo '  KSRC=PATH       a kernel tree of your own instead of the Debian package'
+	@echo '  REFRESH=1       look for a newer version of the package'
+
+deps:
+	@$(T)/deps.sh build check
+
+run:
+	@$(T)/deps.sh
+	@$(T)/run.sh '$(BASE)'
+
+test:
+	@$(T)/deps.sh build check
+	@$(T)/test.sh '$(BASE)'
+
+test-all:
+	@$(T)/deps.sh build check
+	@$(T)/test.sh all
+
+tree:
+	@$(T)/deps.sh
+	@$(T)/compose.sh '$(BASE)'
+
+kernel:
+	@$(T)/deps.sh
+	@$(T)/kernel.sh '$(BASE)' '$(VARIANT)'
+
+selftest:
+	@$(T)/deps.sh
+	@$(T)/selftest.sh '$(BASE)' '$(VARIANT)' $(TESTS)
+
+shell:
+	@$(T)/deps.sh
+	@$(T)/shell.sh '$(BASE)' '$(VARIANT)'
+
+series:
+	@$(T)/deps.sh
+	@$(T)/series.sh '$(BASE)'
+
+send-check:
+	@$(T)/deps.sh build check
+	@$(T)/send-check.sh '$(BASE)'
+
+backport-report:
+	@$(T)/deps.sh
+	@$(T)/backport-report.py
+
+check:
+	@$(T)/deps.sh build check
+	@$(T)/check.sh '$(BASE)'
+
+clean:
+	rm -rf build/*/stock* build/*/patched* build/*/kselftest* build/*/kunit*
+
+distclean:
+	rm -rf build "$${XDG_CACHE_HOME:-$$HOME/.cache}/dma-buf-poll"

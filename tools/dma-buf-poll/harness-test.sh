@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# harness-test.sh BASE: does the harness refuse what it should, in one line?
+#
+# Uses the patched kernel of BASE for the guests that go wrong on purpose. Ends
+# with N passed, N failed, N skipped.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+base=${1:?usage: harness-test.sh BASE}
+check_base "$base"
+"$tools/kernel.sh" "$base" patched
+kernel=$top/build/$base/patched/arch/x86/boot/bzImage
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0
+
+# refuses WHAT PATTERN COMMAND...: it fails, with one error line that matches
+refuses() {
+	local what=$1 pattern=$2 status=0 lines
+
+	shift 2
+	"$@" >"$tmp/out" 2>&1 </dev/null || status=$?
+	lines=$(grep -c '^error: ' "$tmp/out" || :)
+	if [ "$status" != 0 ] && [ "$lines" = 1 ] && grep -qE -- "^error: .*($pattern)" "$tmp/out"; then
+		echo "ok - $what"
+		passed=$((passed + 1))
+	else
+		echo "not ok - $what (status $status, $lines error lines, wanted one with '$pattern')"
+		sed 's/^/#   /' "$tmp/out" | tail -n 10
+		failed=$((failed + 1))
+	fi
+}
+
+# The same with a command of the machine replaced: stub NAME 'script'
+stub() {
+	mkdir -p "$tmp/bin"
+	printf '#!/bin/sh\n%s\n' "$2" >"$tmp/bin/$1"
+	chmod +x "$tmp/bin/$1"
+}
+with_stubs() { env PATH="$tmp/bin:$PATH" "$@"; }
+
+m() { make -s -C "$top" "$@"; }
+
+refuses "an unknown BASE" "unknown BASE '7.0'.*6.12 6.1 mainline 5.10" m tree BASE=7.0
+refuses "an unknown VARIANT" "unknown VARIANT 'fast'" m kernel BASE="$base" VARIANT=fast
+refuses "a flag that is neither on nor off" "DEBUG=yes" m kernel BASE="$base" DEBUG=yes
+refuses "DEBUG and KCSAN at once" "exclude each other" m kernel BASE="$base" DEBUG=1 KCSAN=1
+refuses "a test that does not exist" "no test nonsense" m selftest BASE="$base" TESTS=nonsense
+refuses "a number of runs that is none" "REPEAT=x" env REPEAT=x "$tools/selftest.sh" "$base" patched
+refuses "a full disk" "GiB free" bash -c ". '$tools/lib.sh'; need_space '$tmp' 99999999"
+
+# A checkout of its own, so that nothing here is in the way of a build there.
+copy=$tmp/copy
+mkdir -p "$copy"
+(cd "$top" && git ls-files -z --cached --others --exclude-standard |
+	xargs -0 cp --parents -t "$copy" 2>/dev/null) || :
+git -C "$copy" init -q
+c() { env -u DBP_LOCK_"${base//[^A-Za-z0-9]/_}" "$@"; }
+
+refuses "a KSRC that is no kernel tree" "no kernel tree" \
+	c env KSRC="$tmp" "$copy/tools/dma-buf-poll/compose.sh" "$base"
+mkdir -p "$tmp/ksrc"
+(cd "$top/build/$base/src" && git archive base | tar -x -C "$tmp/ksrc")
+sed -i 's/BUG_ON(dmabuf->cb_in.active/BUG_ON(!!dmabuf->cb_in.active/' "$tmp/ksrc/drivers/dma-buf/dma-buf.c"
+refuses "a base on which a patch no longer applies" \
+	"$base .*0002-.*no longer applies: drivers/dma-buf/dma-buf.c: Hunk #[0-9]+ FAILED at [0-9]+" \
+	c env KSRC="$tmp/ksrc" "$copy/tools/dma-buf-poll/compose.sh" "$base"
+touch "$tmp/ksrc/.config"
+refuses "a KSRC that has been built in" "built in" \
+	c env KSRC="$tmp/ksrc" "$copy/tools/dma-buf-poll/compose.sh" "$base"
+
+stub apt-get 'case "$*" in *update*) echo "E: no route to host"; exit 100 ;; esac; exec /usr/bin/apt-get "$@"'
+refuses "no network and an empty cache" "no answer from the Debian archive: E: no route" \
+	with_stubs env XDG_CACHE_HOME="$tmp/cache" "$copy/tools/dma-buf-poll/fetch.sh" "$base"
+stub apt-get 'case "$*" in *indextargets*) exec /usr/bin/apt-get "$@" ;; esac; exit 0'
+stub apt-cache 'exit 0'
+refuses "a package that is gone" "no package linux-source" \
+	with_stubs env XDG_CACHE_HOME="$tmp/cache" "$copy/tools/dma-buf-poll/fetch.sh" "$base"
+rm -rf "${tmp:?}/bin"
+
+stub dpkg-query 'exit 1'
+stub id 'echo 1000'
+stub sudo 'exit 1'
+refuses "missing packages without the rights to install them" "neither root nor sudo: apt-get install .*qemu" \
+	with_stubs "$tools/deps.sh"
+rm -rf "${tmp:?}/bin"
+
+refuses "a sender who is nobody" "git config user.name" \
+	env GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null \
+	"$copy/tools/dma-buf-poll/series.sh" "$base"
+
+guest() { "$tools/guest.py" --out "$tmp/guest" --kernel "$kernel" "$@"; }
+mkdir -p "$tmp/noqemu"
+for tool in bash env python3 busybox sh; do
+	ln -sf "$(command -v "$tool")" "$tmp/noqemu/$tool"
+done
+refuses "a machine without QEMU" "no QEMU here: apt-get install" \
+	env PATH="$tmp/noqemu" "$tools/guest.py" --out "$tmp/guest" --kernel "$kernel" true
+refuses "a kernel that is not there" "no kernel /nowhere" guest --kernel /nowhere true
+refuses "a guest that hangs" "the guest hung: not done after 15 s, its last output: almost" \
+	guest --timeout 15 'echo almost; sleep 1000'
+refuses "a guest that panics" "panicked: .*init" guest --append rdinit=/nowhere 'true'
+refuses "a guest that never reaches init" "never reached init in three attempts" \
+	guest --boot-timeout 0.3 'true'
+refuses "a kernel log that is not clean" "log is not clean: .*WARNING: CPU: 0 made up" \
+	guest 'echo "<4>WARNING: CPU: 0 made up" >/dev/kmsg'
+refuses "a guest that goes down before the job is done" "ended before its job did" guest 'poweroff -f'
+
+# And the one that must not be refused: a job's own failure is just that.
+status=0
+guest 'exit 3' >/dev/null 2>"$tmp/out" || status=$?
+if [ "$status" = 1 ] && [ ! -s "$tmp/out" ]; then
+	echo "ok - a job that fails is no trouble with the guest"
+	passed=$((passed + 1))
+else
+	echo "not ok - a job that fails is no trouble with the guest (status $status)"
+	failed=$((failed + 1))
+fi
+
+printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Put what the kselftest said on the stock kernel beside what it said on ours.
+
+report.py BASE reads build/BASE/log/selftest-{stock,patched}.results and
+.console, and prints one table, contract line by contract line.
+
+report.py --tests BASE prints a line for each test on the series, then one for
+each thing the stock kernel is known to do wrong or right: if the tests do not
+see that any more it is the tests that are broken. Ends with N passed, N failed,
+N skipped.
+
+The status is 0 only if no test failed on the series and its guest ended as it
+should.
+"""
+
+import os
+import re
+import sys
+from collections import OrderedDict, defaultdict
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
+
+LINES = ("exact", "no_lost_wakeup", "one_wakeup", "quiet", "nonblocking",
+         "neutral", "no_alloc", "signaling", "shared", "anycontext", "names")
+
+RESULT = re.compile(r"^(not ok|ok) \d+ (?:- )?(\S+)(?:\s+#\s*(SKIP|TODO|XFAIL)\b\s*(.*))?")
+FIGURE = re.compile(r"^# figure: (\S+) (.*) = (\S.*)$")
+PANIC = re.compile(r"(kernel BUG at [^!]*|BUG: .*|Oops: .*)")
+
+
+class Run:
+    """What one guest said."""
+
+    def __init__(self, base, variant):
+        prefix = os.path.join(TOP, "build", base, "log", f"selftest-{variant}")
+        self.tests = OrderedDict()
+        self.figures = defaultdict(OrderedDict)
+        self.trouble = None
+        try:
+            with open(prefix + ".results", encoding="utf-8", errors="replace") as source:
+                text = source.read()
+            with open(prefix + ".console", encoding="utf-8", errors="replace") as source:
+                console = source.read()
+        except OSError as error:
+            sys.exit(f"error: {error.filename} is missing: run 'make selftest' first")
+        for raw in text.splitlines():
+            self.line(raw.strip())
+        if "Kernel panic" in console:
+            cause = PANIC.search(console)
+            self.trouble = "panic: " + (cause.group(1).strip() if cause else "see the console")
+        elif not re.search(r"^guest: exit \d+", console, re.M):
+            self.trouble = "the guest did not end by itself"
+
+    def line(self, raw):
+        match = RESULT.match(raw)
+        if match:
+            state = "fail" if match.group(1) == "not ok" else "pass"
+            if match.group(3) == "SKIP":
+                state = "skip"
+            old = self.tests.get(match.group(2))
+            # A test that ran several times has passed if it always did.
+            if old is None or old[0] == "pass" or state == "fail":
+                self.tests[match.group(2)] = (state, match.group(4) or "")
+            return
+        match = FIGURE.match(raw)
+        if match:
+            self.figures[match.group(1)][match.group(2)] = match.group(3)
+
+    def count(self, line):
+        """passed, failed, skipped of one line of the contract"""
+        states = [state for name, (state, _) in self.tests.items()
+                  if name.split(".")[0] == line]
+        return tuple(states.count(s) for s in ("pass", "fail", "skip"))
+
+    def failed(self):
+        return [name for name, (state, _) in self.tests.items() if state == "fail"]
+
+    def cell(self, line):
+        passed, failed, skipped = self.count(line)
+        if self.trouble and not passed + failed + skipped:
+            return "not reached"
+        if not passed + failed + skipped:
+            return "-"
+        if not passed + failed:
+            return f"{skipped} skipped"
+        text = "ok " if not failed else "FAILS "
+        text += f"{passed}/{passed + failed}"
+        return text + (f", {skipped} skipped" if skipped else "")
+
+
+def table(rows):
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def show_table(base, stock, ours):
+    rows = [("contract", "stock", "series")]
+    for line in LINES:
+        rows.append((line.replace("_", "-"), stock.cell(line), ours.cell(line)))
+        keys = list(OrderedDict.fromkeys([*stock.figures[line], *ours.figures[line]]))
+        for key in keys:
+            rows.append(("  " + key, stock.figures[line].get(key, "-"),
+                         ours.figures[line].get(key, "-")))
+    with open(os.path.join(TOP, "build", base, "base.id"), encoding="utf-8") as source:
+        print(f"\npoll() on a dma-buf, {source.read().strip()}: the stock kernel and the series\n")
+    table(rows)
+    print()
+    for who, run in (("stock", stock), ("series", ours)):
+        if run.trouble:
+            print(f"{who}: {run.trouble}")
+
+    reasons = OrderedDict()
+    for name, (state, why) in ours.tests.items():
+        if state == "skip":
+            reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        print(f"skipped on the series: {len(names)} x {why}")
+    for name in ours.failed():
+        print(f"failed on the series: {name}")
+
+
+def show_tests(base, stock, ours):
+    count = {"pass": 0, "fail": 0, "skip": 0}
+
+    def tell(state, name, why=""):
+        count[state] += 1
+        print(("not ok" if state == "fail" else "ok") + " - " + name +
+              (f" # SKIP {why}" if state == "skip" else f" ({why})" if why else ""))
+
+    for name, (state, why) in ours.tests.items():
+        tell(state, f"series: {name}", why)
+    if ours.trouble:
+        tell("fail", "series: the guest", ours.trouble)
+
+    # What is known of the stock kernels, DESIGN section 6.
+    if base == "5.10":
+        tell("pass" if stock.trouble and "dma-buf.c" in stock.trouble else "fail",
+             "stock: panics in dma-buf.c", stock.trouble or "")
+    else:
+        for line in ("exact", "no_lost_wakeup"):
+            passed, failed, _ = stock.count(line)
+            tell("pass" if passed and not failed else "fail",
+                 f"stock: keeps {line}", f"{passed} passed, {failed} failed")
+        for line in ("one_wakeup", "quiet", "neutral", "names"):
+            _, failed, _ = stock.count(line)
+            tell("pass" if failed else "fail", f"stock: breaks {line}", f"{failed} failed")
+    print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
+    return count["fail"] == 0
+
+
+def main():
+    args = sys.argv[1:]
+    tests = args[:1] == ["--tests"]
+    if tests:
+        args = args[1:]
+    if len(args) != 1:
+        sys.exit("usage: report.py [--tests] BASE")
+    base = args[0]
+    stock, ours = Run(base, "stock"), Run(base, "patched")
+    if not ours.tests:
+        sys.exit("error: no test ran on the series" + (f": {ours.trouble}" if ours.trouble else ""))
+    if tests:
+        sys.exit(0 if show_tests(base, stock, ours) else 1)
+    show_table(base, stock, ours)
+    sys.exit(1 if ours.failed() or ours.trouble else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# run.sh BASE: the main job. Stock kernel and series side by side.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+base=${1:?usage: run.sh BASE}
+check_base "$base"
+
+# Stock first: what it builds is most of the other one.
+"$tools/kernel.sh" "$base" stock
+"$tools/kernel.sh" "$base" patched
+
+# The stock kernel is expected to fail tests, and 5.10 to panic. Anything else
+# that goes wrong with the guest is our problem.
+status=0
+"$tools/selftest.sh" "$base" stock >/dev/null || status=$?
+case $status in
+0|1|3) ;;
+*) exit 1 ;;
+esac
+status=0
+"$tools/selftest.sh" "$base" patched >"$top/build/$base/log/run.ktap" || status=$?
+case $status in
+0|1|3) ;;
+*) exit 1 ;;
+esac
+status=0
+"$tools/report.py" "$base" >"$top/build/$base/log/run.table" || status=$?
+cat "$top/build/$base/log/run.table"
+exit $status

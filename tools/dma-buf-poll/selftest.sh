@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# selftest.sh BASE VARIANT [TEST]...: run the kselftest in a guest
+#
+# Prints its KTAP, and keeps it in build/BASE/log/selftest-VARIANT.results. The
+# tests are what `make kselftest-install TARGETS=dma-buf` installs; name some of
+# them to run only those. TESTFLAGS goes to each, REPEAT=n runs all n times, and
+# SMP=n gives the guest n CPUs.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+base=${1:?usage: selftest.sh BASE VARIANT [TEST]...}
+variant=${2:?usage: selftest.sh BASE VARIANT [TEST]...}
+shift 2
+check_base "$base"
+check_variant "$variant"
+name=$(flavour "$variant")
+repeat=${REPEAT:-1}
+case $repeat in
+''|*[!0-9]*|0) die "REPEAT=$repeat: say how many times, 1 or more" ;;
+esac
+
+"$tools/kernel.sh" "$base" "$variant"
+
+out=$top/build/$base
+src=$out/src
+install=$out/kselftest
+log=$out/log/kselftest-build.log
+mkdir -p "$out/log"
+(
+	lock "$base"
+	key=$(cd "$src" && find tools/testing/selftests/dma-buf -type f -print0 | LC_ALL=C sort -z |
+		xargs -0 sha256sum | sha256sum)
+	if [ ! -f "$install.stamp" ] || [ "$(cat "$install.stamp")" != "$key" ]; then
+		rm -rf "$install" "$install.stamp" "$out/kselftest-obj"
+		mkdir -p "$out/kselftest-obj"
+		# In the tree itself: old versions of lib.mk know nothing else.
+		if ! { make -C "$src" O="$out/kselftest-obj" headers ||
+		       make -C "$src" O="$out/kselftest-obj" headers_install
+		     } >"$log" 2>&1 ||
+		   ! make -C "$src/tools/testing/selftests" O="$out/kselftest-obj" \
+			TARGETS=dma-buf INSTALL_PATH="$install" USERLDFLAGS=-static \
+			KHDR_INCLUDES="-isystem $out/kselftest-obj/usr/include" \
+			install >>"$log" 2>&1 ||
+		   [ ! -x "$install/dma-buf/poll" ]; then
+			die "$base: the kselftest does not build: $(grep -m1 -E 'error|Error' "$log" || tail -n1 "$log") (see $log)"
+		fi
+		printf '%s\n' "$key" >"$install.stamp"
+	fi
+)
+
+tests=("$@")
+if [ ${#tests[@]} = 0 ]; then
+	mapfile -t tests < <(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt")
+fi
+for test in "${tests[@]}"; do
+	[ -x "$install/dma-buf/$test" ] || die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt" | paste -sd' ')"
+done
+
+job="cd /kselftest/dma-buf; failed=0; i=0
+while [ \$i -lt $repeat ]; do
+	for t in ${tests[*]}; do
+		echo \"# run: \$t\"
+		./\$t ${TESTFLAGS-} || failed=1
+	done
+	i=\$((i + 1))
+done
+exit \$failed"
+
+say "running the kselftest on $base $name${SMP:+, $SMP CPUs}"
+slow=1
+[ "${DEBUG:-0}${KCSAN:-0}" = 00 ] || slow=4
+progress=()
+[ -t 1 ] || progress=(--progress)
+"$tools/guest.py" "${progress[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
+	--out "$out/log/selftest-$name" --smp "${SMP:-2}" \
+	--timeout "${TIMEOUT:-$((repeat * slow * 300))}" \
+	--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
+	${APPEND:+--append "$APPEND"} --file "$install:kselftest" "$job"

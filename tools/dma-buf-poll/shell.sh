@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# shell.sh BASE VARIANT: an interactive guest, the kselftest in it if it is built
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+base=${1:?usage: shell.sh BASE VARIANT}
+variant=${2:?usage: shell.sh BASE VARIANT}
+check_base "$base"
+check_variant "$variant"
+name=$(flavour "$variant")
+"$tools/kernel.sh" "$base" "$variant"
+out=$top/build/$base
+[ -t 0 ] || die "make shell wants a terminal"
+say "^A x ends QEMU"
+files=()
+[ ! -d "$out/kselftest" ] || files=(--file "$out/kselftest:kselftest")
+exec "$tools/guest.py" --shell --kernel "$out/$name/arch/x86/boot/bzImage" \
+	--out "$out/log/shell" --smp "${SMP:-2}" "${files[@]}"

@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test.sh BASE|all: the test suite
+#
+# Runs each part, shows what it said, and ends with N passed, N failed,
+# N skipped over all of them. A part that ends without such a line, or with a
+# status that does not go with it, counts as one failure more.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+arg=${1:?usage: test.sh BASE|all}
+if [ "$arg" = all ]; then
+	mapfile -t list < <(bases)
+else
+	check_base "$arg"
+	list=("$arg")
+fi
+
+passed=0 failed=0 skipped=0
+mkdir -p "$top/build"
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+
+# part NAME COMMAND...
+part() {
+	local name=$1 status=0 line p f s
+
+	shift
+	echo "# == $name"
+	"$@" 2>&1 | tee "$said" || status=$?
+	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$said" | tail -n1 || :)
+	if [ -z "$line" ]; then
+		echo "not ok - $name did not come to its end (status $status)"
+		failed=$((failed + 1))
+		return
+	fi
+	read -r p _ f _ s _ <<<"${line//,/}"
+	if [ "$status" != 0 ] && [ "$f" = 0 ]; then
+		echo "not ok - $name ended with status $status"
+		f=1
+	fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# Both kernels, their logs, and what the tests said on them.
+contract() {
+	"$tools/run.sh" "$1" || :
+	"$tools/report.py" --tests "$1"
+}
+
+for base in "${list[@]}"; do
+	part "$base: the contract" contract "$base"
+	part "$base: static checks" "$tools/check.sh" "$base"
+	part "$base: the series as mail" "$tools/send-check.sh" "$base"
+	if [ -f "$top/drivers/dma-buf/st-dma-buf-poll.c" ] && [ "$base" != 5.10 ]; then
+		part "$base: KUnit" "$tools/kunit.sh" "$base"
+	fi
+done
+if [ -x "$tools/model.sh" ]; then
+	part "the model" "$tools/model.sh"
+fi
+part "the harness" "$tools/harness-test.sh" "${list[0]}"
+
+echo "# == all"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
