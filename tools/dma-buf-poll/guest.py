@@ -106,6 +106,10 @@ def qemu_command(args, ramdisk, results):
             "-device", "virtio-gpu-pci", *args.qemu]
 
 
+class FirstFailure(Exception):
+    """A test has failed, and that is all the caller wants to know."""
+
+
 class Follower(threading.Thread):
     """Copy a growing file to stdout, line by line."""
 
@@ -114,6 +118,7 @@ class Follower(threading.Thread):
         self.path = path
         self.over = threading.Event()
         self.tests = 0
+        self.failed = False
 
     def run(self):
         with open(self.path, "rb") as source:
@@ -126,6 +131,7 @@ class Follower(threading.Thread):
                     *lines, rest = rest.split(b"\n")
                     for line in lines:
                         self.tests += line.startswith((b"ok ", b"not ok "))
+                        self.failed |= line.startswith(b"not ok ")
                         sys.stdout.write(line.rstrip(b"\r").decode("utf-8", "replace") + "\n")
                     sys.stdout.flush()
                 elif last:
@@ -160,6 +166,8 @@ def boot(args, ramdisk, console, results):
                         alive = b"guest: init" in text
                         if not alive and spent > args.boot_timeout and b"Kernel panic" not in text:
                             return False
+                    if args.first_failure and follower.failed:
+                        raise FirstFailure
                     if spent > args.timeout:
                         raise TimeoutError
             finally:
@@ -210,6 +218,8 @@ def main():
     parser.add_argument("--boot-timeout", type=float, default=60)
     parser.add_argument("--qemu", action="append", default=[], help="one more argument for QEMU")
     parser.add_argument("--progress", action="store_true", help="count tests on stderr")
+    parser.add_argument("--first-failure", action="store_true",
+                        help="stop at the first test that fails")
     parser.add_argument("--shell", action="store_true", help="an interactive guest, no job")
     parser.add_argument("job", nargs="?", default="", help="shell commands")
     args = parser.parse_args()
@@ -236,6 +246,8 @@ def main():
         try:
             if boot(args, ramdisk, console, results):
                 return judge(console, results)
+        except FirstFailure:
+            return FAILED
         except TimeoutError:
             die(HUNG, f"the guest hung: not done after {args.timeout:g} s, its last output: "
                       f"{tail(results)} (see {console})")
