@@ -14,7 +14,7 @@
  *
  *   Whoever was told "not yet" has an active direction behind them, and an
  *   active direction always ends in a look at the fences which either finds
- *   one more to wait for or wakes everybody, once.
+ *   one more to wait for or wakes those who wait, once.
  *
  * Life of a direction
  * -------------------
@@ -33,20 +33,20 @@
  * ------------------
  *
  * @active and @owed are protected by the lock of the wait queue, &dma_buf.poll.
- * Setting @active is the claim; the claimer owns @cb and @fence up to the
- * moment dma_fence_add_callback() succeeds, from then on the callback owns
- * them, and hands them on to the irq_work if it queues that. So there is always
- * exactly one owner and @cb is never on two fences. @fence holds a reference
- * for as long as @cb is on that fence.
+ * Setting @active is the claim; the claimer owns the rest up to the moment
+ * dma_fence_add_callback() succeeds, from then on the callback owns it, and
+ * hands it on to the irq_work if it queues that. So there is always exactly one
+ * owner, and @cb is never on two fences. @fence holds a reference for as long
+ * as @cb is on that fence; others may look at it under RCU.
  *
  * Lock order: &dma_fence.lock, then &dma_buf.poll lock. A callback runs under
  * the lock of its fence, maybe in hard interrupt context. It must not take the
  * lock of another fence, and so neither add itself to that fence, nor ask its
- * driver, nor drop a reference that could be the last; this is what the
- * irq_work is for. For the same reason nothing of this happens under the lock
- * of the wait queue.
+ * driver; this is what the irq_work is for. Nor may any of this be done under
+ * the lock of the wait queue. To read the signaled bits of fences takes no lock
+ * and is fine in both.
  *
- * Nothing here holds a reference on the file, sleeps, or allocates.
+ * Polling takes no reference on the file, does not sleep and does not allocate.
  */
 
 #include <linux/container_of.h>
@@ -55,6 +55,7 @@
 #include <linux/dma-resv.h>
 #include <linux/irq_work.h>
 #include <linux/poll.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
@@ -69,77 +70,100 @@ static struct dma_buf *dma_buf_poll_buf(struct dma_buf_poll_cb *dcb)
 			    container_of(dcb, struct dma_buf, cb_in);
 }
 
-/* A reference to the fence to wait for, or NULL: the direction is ready. */
-static struct dma_fence *dma_buf_poll_next(struct dma_buf_poll_cb *dcb)
+/* Have all fences signaled, as far as their signaled bits tell? */
+static bool dma_buf_poll_signaled(struct dma_buf *dmabuf, bool write)
 {
-	return dma_resv_get_last_unsignaled(dma_buf_poll_buf(dcb)->resv,
-					    dma_resv_usage_rw(dcb->write));
+	return dma_resv_test_signaled_flags(dmabuf->resv,
+					    dma_resv_usage_rw(write));
+}
+
+/* The last fence to wait for, or the first, or NULL: nothing is left. */
+static struct dma_fence *dma_buf_poll_fence(struct dma_buf_poll_cb *dcb,
+					    bool last)
+{
+	return dma_resv_get_unsignaled(dma_buf_poll_buf(dcb)->resv,
+				       dma_resv_usage_rw(dcb->write), last);
 }
 
 /*
- * Give up the direction and wake those who were told to wait for it. The caller
- * owns it; from the unlock on the caller owns nothing and must not touch the
- * buffer, which may be freed as soon as dma_buf_poll_release() got the lock.
+ * Give up the direction and wake those who wait for it, unless somebody does
+ * and fences are left: then this returns false and the direction is still the
+ * caller's. Otherwise the caller owns nothing after the unlock and must not
+ * touch the buffer, which dma_buf_poll_release() may be waiting to let go.
+ *
+ * To look and to wake is one step under the lock of the wait queue: io_uring
+ * and aio take the events they are woken with for the answer, so whoever queues
+ * after the look must not be told what it found.
  */
-static void dma_buf_poll_done(struct dma_buf_poll_cb *dcb)
+static bool dma_buf_poll_done(struct dma_buf_poll_cb *dcb)
 {
 	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
 	struct dma_fence *fence;
 	unsigned long flags;
 	__poll_t key = 0;
+	bool in, out;
 
 	spin_lock_irqsave(&dmabuf->poll.lock, flags);
-	fence = dcb->fence;
-	dcb->fence = NULL;
-	dcb->active = false;
+	out = dma_buf_poll_signaled(dmabuf, true);
+	in = out || dma_buf_poll_signaled(dmabuf, false);
 
-	if (dcb->owed)
-		key = dcb->write ? DMA_BUF_POLL_OUT : DMA_BUF_POLL_IN;
-	dcb->owed = false;
-
-	/*
-	 * What may be written may be read. Say both in one go: the callback of
-	 * cb_in may sit on the very same fence, still to be run, and whoever
-	 * waits for both would be woken a second time for nothing.
-	 */
-	if (dcb->write && dmabuf->cb_in.owed) {
-		key |= DMA_BUF_POLL_IN;
-		dmabuf->cb_in.owed = false;
+	/* Under the lock of the queue: exact. */
+	if (!(dcb->write ? out : in) && waitqueue_active(&dmabuf->poll)) {
+		spin_unlock_irqrestore(&dmabuf->poll.lock, flags);
+		return false;
 	}
 
-	if (key)
+	/*
+	 * Answer for both directions in one go. The callback of the other one
+	 * may sit on the very same fence, still to be run, and whoever waits
+	 * for both would be woken a second time for nothing.
+	 */
+	if (in && dmabuf->cb_in.owed) {
+		key |= DMA_BUF_POLL_IN;
+		WRITE_ONCE(dmabuf->cb_in.owed, false);
+	}
+	if (out && dmabuf->cb_out.owed) {
+		key |= DMA_BUF_POLL_OUT;
+		WRITE_ONCE(dmabuf->cb_out.owed, false);
+	}
+
+	fence = rcu_dereference_protected(dcb->fence, true);
+	RCU_INIT_POINTER(dcb->fence, NULL);
+	WRITE_ONCE(dcb->owed, false);
+	dcb->active = false;
+
+	/*
+	 * With both in the key one exclusive waiter for either would do, and
+	 * keep the wake-up from one for the other. All of them are ready.
+	 */
+	if (key == (DMA_BUF_POLL_IN | DMA_BUF_POLL_OUT))
+		wake_up_all_locked(&dmabuf->poll);
+	else if (key)
 		wake_up_locked_poll(&dmabuf->poll, key);
 	spin_unlock_irqrestore(&dmabuf->poll.lock, flags);
 
 	/*
-	 * Never the last reference where this is called under the lock of the
-	 * fence: who signals a fence holds one until it has dropped that lock.
+	 * Not the last reference where this is called under the lock of the
+	 * fence: who signals a fence has to hold one until that lock is dropped.
 	 */
 	dma_fence_put(fence);
+	return true;
 }
 
-/*
- * Runs under the lock of @fence: see "Lock order" above. To read the signaled
- * bits of the other fences takes no lock, and mostly shows that there is nothing
- * left to wait for; then the wake-up need not take the way round.
- */
-static void dma_buf_poll_cb(struct dma_fence *fence, struct dma_fence_cb *cb)
+/* Runs under the lock of @fence: see "Lock order" above. */
+static void dma_buf_poll_fence_cb(struct dma_fence *fence,
+				  struct dma_fence_cb *cb)
 {
 	struct dma_buf_poll_cb *dcb = container_of(cb, typeof(*dcb), cb);
-	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
 
-	if (dma_resv_test_signaled_flags(dmabuf->resv,
-					 dma_resv_usage_rw(dcb->write)))
-		dma_buf_poll_done(dcb);
-	else
+	if (!dma_buf_poll_done(dcb))
 		irq_work_queue(&dcb->work);
 }
 
 /*
- * Wait for @fence, or for any other that is left when it signals first. The
- * caller owns the direction and passes its reference on @fence, which may be
- * NULL. Returns false, with the direction still the caller's, when there is no
- * unsignaled fence to wait for.
+ * Wait for @fence, of which the caller passes its reference, or for any other
+ * that is left when it signals first, or when it is NULL. If none is, give the
+ * direction up. The caller owns the direction; returns whether it waits.
  *
  * @dcb->fence is set before the callback can run, and nothing is touched after
  * dma_fence_add_callback() succeeded: the callback owns the direction by then,
@@ -148,50 +172,98 @@ static void dma_buf_poll_cb(struct dma_fence *fence, struct dma_fence_cb *cb)
 static bool dma_buf_poll_arm(struct dma_buf_poll_cb *dcb,
 			     struct dma_fence *fence)
 {
-	while (fence) {
-		dcb->fence = fence;
-		if (!dma_fence_add_callback(fence, &dcb->cb, dma_buf_poll_cb))
-			return true;
+	for (;;) {
+		if (fence) {
+			rcu_assign_pointer(dcb->fence, fence);
+			if (!dma_fence_add_callback(fence, &dcb->cb,
+						    dma_buf_poll_fence_cb))
+				return true;
 
-		dcb->fence = NULL;
-		dma_fence_put(fence);
-		fence = dma_buf_poll_next(dcb);
+			RCU_INIT_POINTER(dcb->fence, NULL);
+			dma_fence_put(fence);
+		} else if (dma_buf_poll_done(dcb)) {
+			return false;
+		}
+		fence = dma_buf_poll_fence(dcb, true);
 	}
-
-	return false;
 }
 
 /*
  * The fence we were armed on has signaled, others have not: wait for one of
- * those. Not so when nobody waits any more. That is not only cheaper than
- * following the fences of a busy buffer for ever, it is also what
- * dma_buf_poll_release() relies on.
+ * those, if anybody still waits for us. Not to is cheaper than to follow the
+ * fences of a busy buffer for ever, and dma_buf_poll_release() relies on it.
+ *
+ * The last fence was the wrong one to wait for, so take the first, then the
+ * last again, in turns: whether fences signal in order or in reverse, one way
+ * round is enough.
  */
 static void dma_buf_poll_work(struct irq_work *work)
 {
 	struct dma_buf_poll_cb *dcb = container_of(work, typeof(*dcb), work);
-	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
 	struct dma_fence *fence;
-	unsigned long flags;
-	bool wanted;
 
-	spin_lock_irqsave(&dmabuf->poll.lock, flags);
-	fence = dcb->fence;
-	dcb->fence = NULL;
-	/* Under the lock of the queue: exact. */
-	wanted = waitqueue_active(&dmabuf->poll);
-	spin_unlock_irqrestore(&dmabuf->poll.lock, flags);
-
+	fence = rcu_dereference_protected(dcb->fence, true);
+	RCU_INIT_POINTER(dcb->fence, NULL);
 	dma_fence_put(fence);
 
-	if (wanted && dma_buf_poll_arm(dcb, dma_buf_poll_next(dcb)))
+	if (dma_buf_poll_done(dcb))
 		return;
 
+	dcb->last = !dcb->last;
+	dma_buf_poll_arm(dcb, dma_buf_poll_fence(dcb, dcb->last));
+}
+
+/*
+ * Is the direction known to wait for a fence that has not signaled? Then the
+ * callback on that fence is still to come, and will find the caller, who is on
+ * the wait queue if it is going to sleep.
+ */
+static bool dma_buf_poll_armed(struct dma_buf_poll_cb *dcb)
+{
+	struct dma_fence *fence;
+	bool armed;
+
+	rcu_read_lock();
+	fence = dma_fence_get_rcu_safe(&dcb->fence);
+	rcu_read_unlock();
+	if (!fence)
+		return false;
+
+	armed = READ_ONCE(dcb->owed) && !dma_fence_is_signaled(fence);
+	dma_fence_put(fence);
+	return armed;
+}
+
+/*
+ * Claim the direction and wait for @fence, unless somebody else does already.
+ * Returns whether there is anything left to wait for. Out of line to keep it
+ * out of the way of those who only look.
+ */
+static noinline bool dma_buf_poll_claim(struct dma_buf_poll_cb *dcb,
+					struct dma_fence *fence)
+{
+	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
+	bool claimed;
+
 	/*
-	 * Whoever queued since we looked has found the direction active and
-	 * is owed a wake-up: this one, after which they look for themselves.
+	 * If the direction is active its owner may have passed @fence already,
+	 * and find no other. Then it wakes the queue: the caller is on it since
+	 * before it looked, and @owed makes the owner do so.
 	 */
-	dma_buf_poll_done(dcb);
+	spin_lock_irq(&dmabuf->poll.lock);
+	claimed = !dcb->active;
+	dcb->active = true;
+	WRITE_ONCE(dcb->owed, true);
+	spin_unlock_irq(&dmabuf->poll.lock);
+
+	if (!claimed) {
+		dma_fence_put(fence);
+		return true;
+	}
+
+	/* If all signal meanwhile, those who came to rely on us are woken. */
+	dcb->last = true;
+	return dma_buf_poll_arm(dcb, fence);
 }
 
 /*
@@ -205,36 +277,13 @@ static void dma_buf_poll_work(struct irq_work *work)
  */
 static bool dma_buf_poll_ready(struct dma_buf_poll_cb *dcb)
 {
-	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
 	struct dma_fence *fence;
-	bool claimed;
 
-	fence = dma_buf_poll_next(dcb);
-	if (!fence)
-		return true;
-
-	/*
-	 * If the direction is active its owner may have passed @fence already,
-	 * and find no other. Then it wakes the queue: the caller is on it since
-	 * before it looked, and @owed makes the owner do so.
-	 */
-	spin_lock_irq(&dmabuf->poll.lock);
-	claimed = !dcb->active;
-	dcb->active = true;
-	dcb->owed = true;
-	spin_unlock_irq(&dmabuf->poll.lock);
-
-	if (!claimed) {
-		dma_fence_put(fence);
-		return false;
-	}
-
-	if (dma_buf_poll_arm(dcb, fence))
+	if (dma_buf_poll_armed(dcb))
 		return false;
 
-	/* All signaled meanwhile: others may sleep on our claim by now. */
-	dma_buf_poll_done(dcb);
-	return true;
+	fence = dma_buf_poll_fence(dcb, true);
+	return !fence || !dma_buf_poll_claim(dcb, fence);
 }
 
 /**
@@ -253,22 +302,27 @@ static bool dma_buf_poll_ready(struct dma_buf_poll_cb *dcb)
 __poll_t dma_buf_poll(struct file *file, poll_table *table)
 {
 	struct dma_buf *dmabuf = file->private_data;
-	__poll_t events;
-
-	if (!dmabuf || !dmabuf->resv)
-		return EPOLLERR;
+	__poll_t asked = poll_requested_events(table);
+	struct dma_buf_poll_cb *dcb;
+	__poll_t events = 0;
 
 	/* First queue, then look: a signal in between is not lost. */
 	poll_wait(file, &dmabuf->poll, table);
 
-	events = poll_requested_events(table);
-	if (events & DMA_BUF_POLL_IN)
+	if (asked & DMA_BUF_POLL_IN)
 		events |= DMA_BUF_POLL_IN;
-	if (events & DMA_BUF_POLL_OUT)
+	if (asked & DMA_BUF_POLL_OUT)
 		events |= DMA_BUF_POLL_OUT;
-	events &= DMA_BUF_POLL_IN | DMA_BUF_POLL_OUT;
 
-	/* What may be written may be read: no need to look again for that. */
+	/*
+	 * What may be written may be read, so one look is enough to say that
+	 * all is ready, which is what it mostly says if nobody waits.
+	 */
+	dcb = events & DMA_BUF_POLL_OUT ? &dmabuf->cb_out : &dmabuf->cb_in;
+	if (!rcu_access_pointer(dcb->fence) &&
+	    dma_buf_poll_signaled(dmabuf, dcb->write))
+		return events;
+
 	if (events & DMA_BUF_POLL_OUT) {
 		if (dma_buf_poll_ready(&dmabuf->cb_out))
 			return events;
@@ -284,10 +338,11 @@ __poll_t dma_buf_poll(struct file *file, poll_table *table)
 static void dma_buf_poll_cb_init(struct dma_buf_poll_cb *dcb, bool write)
 {
 	init_irq_work(&dcb->work, dma_buf_poll_work);
-	dcb->fence = NULL;
+	RCU_INIT_POINTER(dcb->fence, NULL);
 	dcb->write = write;
 	dcb->active = false;
 	dcb->owed = false;
+	dcb->last = true;
 }
 
 /**
@@ -307,30 +362,28 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 {
 	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
 	struct dma_fence *fence;
+	bool active;
 
-	/*
-	 * An irq_work that saw somebody wait may still be about to arm. When
-	 * this returns it has done so; any later one sees the queue empty.
-	 */
-	irq_work_sync(&dcb->work);
+	for (;;) {
+		spin_lock_irq(&dmabuf->poll.lock);
+		active = dcb->active;
+		fence = dma_fence_get(rcu_dereference_protected(dcb->fence, true));
+		spin_unlock_irq(&dmabuf->poll.lock);
+		if (!active)
+			return;
 
-	spin_lock_irq(&dmabuf->poll.lock);
-	fence = dcb->fence ? dma_fence_get(dcb->fence) : NULL;
-	spin_unlock_irq(&dmabuf->poll.lock);
-
-	/*
-	 * Armed, unless the callback just came first. To remove it takes the
-	 * lock of the fence, so by then the callback is off the fence or has
-	 * run to its end.
-	 */
-	if (fence) {
-		if (dma_fence_remove_callback(fence, &dcb->cb))
+		/*
+		 * This takes the lock of the fence: when it fails the callback
+		 * has run to its end. If that was not the end of it all, the
+		 * irq_work is on its way, or even about to arm once more for
+		 * somebody it saw wait. The next one sees the queue empty.
+		 */
+		if (fence && dma_fence_remove_callback(fence, &dcb->cb))
 			dma_buf_poll_done(dcb);
+		else
+			irq_work_sync(&dcb->work);
 		dma_fence_put(fence);
 	}
-
-	/* That callback may have left the rest to the irq_work once more. */
-	irq_work_sync(&dcb->work);
 }
 
 /**
@@ -338,7 +391,9 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
  * @dmabuf: the dma-buf
  *
  * Takes the callbacks off the fences, signaled or not, and drops the references
- * on these. No callback and no irq_work runs or will run when this returns.
+ * on these. Neither a callback nor the irq_work uses @dmabuf when this returns,
+ * but whoever ran the latter may still have to mark it as no longer busy: free
+ * @dmabuf after an RCU grace period, with @cb_in.rcu.
  *
  * Context: Process context, may sleep. Called once the last reference on the
  * file is gone, so that nothing polls and the wait queue is empty, and before

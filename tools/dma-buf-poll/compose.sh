@@ -45,7 +45,8 @@ message_of() {
 	fi
 }
 
-# The own files a patch adds; a directory stands for what git knows in it.
+# The own files a patch adds; a directory stands for what git knows in it, and
+# HERE:THERE for a file that has another path in the kernel.
 own_files() {
 	local path
 
@@ -63,8 +64,8 @@ for patch in "${patches[@]}"; do
 	[ -f "$top/$(message_of "$patch")" ] || die "$base: $patch takes its message from a patch that does not exist"
 	own+=("$(message_of "$patch")")
 	for file in $(own_files "$(message_of "$patch")"); do
-		[ -f "$top/$file" ] || die "$base: $patch adds $file, which does not exist"
-		own+=("$file")
+		[ -f "$top/${file%:*}" ] || die "$base: $patch adds ${file%:*}, which does not exist"
+		own+=("${file%:*}")
 	done
 done
 
@@ -188,9 +189,10 @@ for patch in "${patches[@]}"; do
 			g add -f --pathspec-from-file=- --pathspec-file-nul
 	fi
 	for file in $(own_files "$(message_of "$patch")"); do
-		mkdir -p "$src/${file%/*}"
-		cp "$top/$file" "$src/$file"
-		g add -f "$file"
+		to=${file#*:}
+		mkdir -p "$src/${to%/*}"
+		cp "$top/${file%:*}" "$src/$to"
+		g add -f "$to"
 	done
 	{ printf '%s\n\n' "$subject"; cat "$tmp/msg"; } >"$tmp/full"
 	g commit -q -F "$tmp/full" || die "$base: $patch changes nothing"

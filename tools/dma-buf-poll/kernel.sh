@@ -86,19 +86,21 @@ expected=$(cat "$cache/count-$base-$name" 2>/dev/null || cat "$cache/count-$base
 say "building the $base $name kernel${expected:+, about $expected files}"
 start=$SECONDS
 # One line every ten seconds; the rest goes to the log.
-if ! nice "${kmake[@]}" -j"$(($(nproc) + 1))" bzImage modules 2>&1 | tee -a "$log" |
-     awk -v of="$expected" -v what="$base $name" '
-	BEGIN { srand(); last = srand() }
-	/^  (CC|AS|LD|AR)/ { n++ }
-	{ srand(); now = srand()
-	  if (now - last >= 10) {
-		last = now
-		printf "  %s: %d%s files\n", what, n, of ? " of about " of : ""
-		fflush()
-	  } }
-	END { printf "%d\n", n > "'"$out/$name.count"'" }' >&2; then
+progress() {
+	local line n=0 last=$SECONDS
+
+	while IFS= read -r line; do
+		printf '%s\n' "$line" >>"$log"
+		case $line in '  CC'*|'  AS'*|'  LD'*|'  AR'*) n=$((n + 1)) ;; esac
+		if [ $((SECONDS - last)) -ge 10 ]; then
+			last=$SECONDS
+			say "  $base $name: $n${expected:+ of about $expected} files"
+		fi
+	done
+	printf '%s\n' "$n" >"$out/$name.count"
+}
+nice "${kmake[@]}" -j"$(($(nproc) + 1))" bzImage modules 2>&1 | progress ||
 	die "$base $name: the kernel does not build: $(grep -m1 -E '(error|Error)[: ]' "$log" || tail -n1 "$log") (see $log)"
-fi
 [ -f "$image" ] || die "$base $name: no bzImage (see $log)"
 [ -z "$expected" ] || cp "$out/$name.count" "$cache/count-$base-$name"
 printf '%s\n' "$key" >"$stamp.new"

@@ -1,0 +1,2145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests for poll() on dma-buf files
+ *
+ * Each test is named after the line of the contract it holds dma_buf_poll() to,
+ * see "Implicit Fence Poll Support". The tests bring an exporter and fences of
+ * their own, which do what no driver lets user space ask for, and look at the
+ * buffer through nothing but vfs_poll(). What they know of the implementation is
+ * in st_settle(): that there is an irq_work to wait for.
+ *
+ * Whatever a test makes it leaves to st_cleanup(), which expects of every
+ * buffer that the last close frees it, and of every fence that no callback and
+ * no reference is left on it.
+ */
+
+#include <linux/atomic.h>
+#include <linux/completion.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-fence-chain.h>
+#include <linux/dma-fence.h>
+#include <linux/dma-resv.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/irq_work.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/preempt.h>
+#include <linux/prandom.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/tracepoint.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include <kunit/test.h>
+
+#define ST_IN		((__force unsigned int)EPOLLIN)
+#define ST_OUT		((__force unsigned int)EPOLLOUT)
+#define ST_INOUT	(ST_IN | ST_OUT)
+#define ST_RDNORM	((__force unsigned int)EPOLLRDNORM)
+#define ST_WRNORM	((__force unsigned int)EPOLLWRNORM)
+
+#define ST_TIMEOUT	(10 * HZ)
+#define ST_SEED		20240517
+
+#define ST_MAX_FENCES	64
+#define ST_SLOW_US	200
+
+/*
+ * Fences
+ */
+
+enum st_enable {
+	ST_ENABLE_NONE,		/* no enable_signaling at all */
+	ST_ENABLE_TRUE,
+	ST_ENABLE_FALSE,	/* has completed by the time it is asked */
+	ST_ENABLE_SLOW,
+};
+
+struct st_fence {
+	struct dma_fence base;	/* first, for dma_fence_free() */
+	spinlock_t own_lock;
+	spinlock_t *lock;	/* own_lock, or one that is shared */
+	struct list_head node;
+	struct irq_work work;
+	enum st_enable enable;
+	unsigned int enabled;	/* calls of enable_signaling */
+	bool done;		/* what ->signaled says */
+	bool hardirq;		/* signaled in hard interrupt context */
+	bool *timeline_locked;	/* held by who signals */
+	bool asked_locked;	/* and a driver was asked meanwhile */
+	void (*on_asked)(struct st_fence *f);
+	void *on_asked_arg;
+};
+
+struct st_env {
+	struct list_head fences;
+	struct list_head waiters;
+	struct list_head bufs;
+	struct rnd_state rnd;
+};
+
+static struct st_fence *to_st_fence(struct dma_fence *fence)
+{
+	return container_of(fence, struct st_fence, base);
+}
+
+static const char *st_fence_name(struct dma_fence *fence)
+{
+	return "st-dma-buf-poll";
+}
+
+static void st_fence_asked(struct st_fence *f)
+{
+	if (f->timeline_locked && READ_ONCE(*f->timeline_locked))
+		f->asked_locked = true;
+}
+
+static bool st_fence_enable_signaling(struct dma_fence *fence)
+{
+	struct st_fence *f = to_st_fence(fence);
+
+	st_fence_asked(f);
+	f->enabled++;
+	if (f->enable == ST_ENABLE_SLOW)
+		udelay(ST_SLOW_US);
+
+	return f->enable != ST_ENABLE_FALSE;
+}
+
+static bool st_fence_signaled(struct dma_fence *fence)
+{
+	struct st_fence *f = to_st_fence(fence);
+	void (*on_asked)(struct st_fence *f) = f->on_asked;
+
+	st_fence_asked(f);
+	if (on_asked) {
+		f->on_asked = NULL;
+		on_asked(f);
+	}
+
+	return READ_ONCE(f->done);
+}
+
+/* Nothing but what is mandatory */
+static const struct dma_fence_ops st_fence_plain_ops = {
+	.get_driver_name = st_fence_name,
+	.get_timeline_name = st_fence_name,
+};
+
+static const struct dma_fence_ops st_fence_ops = {
+	.get_driver_name = st_fence_name,
+	.get_timeline_name = st_fence_name,
+	.enable_signaling = st_fence_enable_signaling,
+	.signaled = st_fence_signaled,
+};
+
+static void st_fence_irq(struct irq_work *work)
+{
+	struct st_fence *f = container_of(work, struct st_fence, work);
+
+	f->hardirq = in_hardirq();
+	dma_fence_signal(&f->base);
+}
+
+/* @lock is one that several fences share, as those of a timeline do, or NULL */
+static struct st_fence *st_fence_locked(struct kunit *test,
+					enum st_enable enable, spinlock_t *lock)
+{
+	struct st_env *env = test->priv;
+	struct st_fence *f = kzalloc(sizeof(*f), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f);
+
+	spin_lock_init(&f->own_lock);
+	f->lock = lock ?: &f->own_lock;
+	f->enable = enable;
+	init_irq_work(&f->work, st_fence_irq);
+	dma_fence_init(&f->base, enable == ST_ENABLE_NONE ?
+		       &st_fence_plain_ops : &st_fence_ops, f->lock,
+		       dma_fence_context_alloc(1), 1);
+	list_add_tail(&f->node, &env->fences);
+
+	return f;
+}
+
+static struct st_fence *st_fence(struct kunit *test, enum st_enable enable)
+{
+	return st_fence_locked(test, enable, NULL);
+}
+
+static void st_signal(struct st_fence *f)
+{
+	dma_fence_signal(&f->base);
+}
+
+/* In hard interrupt context, except on PREEMPT_RT, where no fence does that */
+static void st_signal_irq(struct st_fence *f)
+{
+	irq_work_queue(&f->work);
+	irq_work_sync(&f->work);
+}
+
+static bool st_is_signaled(struct st_fence *f)
+{
+	return test_bit(DMA_FENCE_FLAG_SIGNALED_BIT, &f->base.flags);
+}
+
+static unsigned int st_refs(struct st_fence *f)
+{
+	return kref_read(&f->base.refcount);
+}
+
+static unsigned int st_fence_callbacks(struct st_fence *f)
+{
+	struct list_head *pos;
+	unsigned int n = 0;
+
+	spin_lock_irq(f->lock);
+	/* It shares its memory with the timestamp */
+	if (!st_is_signaled(f))
+		list_for_each(pos, &f->base.cb_list)
+			n++;
+	spin_unlock_irq(f->lock);
+
+	return n;
+}
+
+/* On all fences of the test */
+static unsigned int st_callbacks(struct st_env *env)
+{
+	struct st_fence *f;
+	unsigned int n = 0;
+
+	list_for_each_entry(f, &env->fences, node)
+		n += st_fence_callbacks(f);
+
+	return n;
+}
+
+static unsigned int st_enabled(struct st_env *env)
+{
+	struct st_fence *f;
+	unsigned int n = 0;
+
+	list_for_each_entry(f, &env->fences, node)
+		n += f->enabled;
+
+	return n;
+}
+
+/*
+ * Buffers, with a reservation object of the dma-buf's, or of the exporter's,
+ * which is gone when ops->release returns.
+ */
+
+struct st_buf {
+	struct dma_buf *dmabuf;	/* NULL once closed */
+	struct st_env *env;
+	struct list_head node;
+	struct dma_resv resv;
+	bool own_resv;
+	unsigned int callbacks;	/* left when ops->release was called */
+	struct completion released;
+};
+
+static struct sg_table *st_buf_map(struct dma_buf_attachment *attach,
+				   enum dma_data_direction dir)
+{
+	return ERR_PTR(-ENODEV);
+}
+
+static void st_buf_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
+			 enum dma_data_direction dir)
+{
+}
+
+static void st_buf_release(struct dma_buf *dmabuf)
+{
+	struct st_buf *buf = dmabuf->priv;
+
+	buf->callbacks = st_callbacks(buf->env);
+	if (buf->own_resv) {
+		dma_resv_fini(&buf->resv);
+		memset(&buf->resv, 0x6b, sizeof(buf->resv));
+	}
+	complete(&buf->released);
+}
+
+static const struct dma_buf_ops st_buf_ops = {
+	.map_dma_buf = st_buf_map,
+	.unmap_dma_buf = st_buf_unmap,
+	.release = st_buf_release,
+};
+
+static struct st_buf *st_buf_resv(struct kunit *test, bool own_resv)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct st_env *env = test->priv;
+	struct dma_buf *dmabuf;
+	struct st_buf *buf;
+
+	buf = kzalloc(sizeof(*buf), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
+
+	init_completion(&buf->released);
+	buf->env = env;
+	buf->own_resv = own_resv;
+	if (own_resv)
+		dma_resv_init(&buf->resv);
+
+	info.ops = &st_buf_ops;
+	info.size = PAGE_SIZE;
+	info.flags = O_RDWR;
+	info.priv = buf;
+	info.resv = own_resv ? &buf->resv : NULL;
+
+	dmabuf = dma_buf_export(&info);
+	if (IS_ERR(dmabuf))
+		kfree(buf);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+
+	buf->dmabuf = dmabuf;
+	list_add_tail(&buf->node, &env->bufs);
+
+	return buf;
+}
+
+static struct st_buf *st_buf(struct kunit *test)
+{
+	return st_buf_resv(test, false);
+}
+
+static long st_file_count(struct st_buf *buf)
+{
+	return file_count(buf->dmabuf->file);
+}
+
+/* Drops the last reference and returns whether that has freed the buffer */
+static bool st_close(struct st_buf *buf)
+{
+	struct dma_buf *dmabuf = buf->dmabuf;
+
+	buf->dmabuf = NULL;
+	dma_buf_put(dmabuf);
+	/* Tests run in a kernel thread, whose last fput() is deferred */
+	flush_delayed_fput();
+
+	return wait_for_completion_timeout(&buf->released, ST_TIMEOUT);
+}
+
+static void st_attach(struct kunit *test, struct st_buf *buf, struct st_fence *f,
+		      enum dma_resv_usage usage)
+{
+	struct dma_resv *resv = buf->dmabuf->resv;
+	int ret;
+
+	dma_resv_lock(resv, NULL);
+	ret = dma_resv_reserve_fences(resv, 1);
+	if (!ret)
+		dma_resv_add_fence(resv, &f->base, usage);
+	dma_resv_unlock(resv);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+}
+
+/* A new fence on a buffer */
+static struct st_fence *st_add(struct kunit *test, struct st_buf *buf,
+			       enum dma_resv_usage usage)
+{
+	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
+
+	st_attach(test, buf, f, usage);
+	return f;
+}
+
+static void st_replace(struct st_buf *buf, struct st_fence *old,
+		       struct st_fence *new, enum dma_resv_usage usage)
+{
+	struct dma_resv *resv = buf->dmabuf->resv;
+
+	dma_resv_lock(resv, NULL);
+	dma_resv_replace_fences(resv, old->base.context, &new->base, usage);
+	dma_resv_unlock(resv);
+}
+
+/*
+ * Looking, as poll() with a timeout of 0 does: without a wait entry. Those of
+ * @events that hold, and all that poll() said in @said.
+ */
+static unsigned int st_poll_said(struct st_buf *buf, unsigned int events,
+				 unsigned int *said)
+{
+	poll_table pt = { ._key = (__force __poll_t)events };
+
+	*said = (__force unsigned int)vfs_poll(buf->dmabuf->file, &pt);
+
+	return *said & events;
+}
+
+static unsigned int st_poll(struct st_buf *buf, unsigned int events)
+{
+	unsigned int said;
+
+	return st_poll_said(buf, events, &said);
+}
+
+/*
+ * A waiter, as poll() and epoll are: queued by its first look, and looking again
+ * without a queue function while its wait entry stays in place.
+ */
+
+struct st_waiter {
+	poll_table pt;
+	struct wait_queue_entry wait;
+	wait_queue_head_t *head;
+	struct st_buf *buf;
+	struct list_head node;
+	unsigned int events;
+	bool exclusive;
+	unsigned int queued;	/* how many wait queues poll() named */
+	atomic_t wakes;
+	atomic_t keys;		/* all events that wake-ups named */
+	struct completion woken;
+};
+
+static int st_waiter_wake(struct wait_queue_entry *wait, unsigned int mode,
+			  int sync, void *key)
+{
+	struct st_waiter *w = container_of(wait, struct st_waiter, wait);
+	unsigned int events = (__force unsigned int)key_to_poll(key);
+
+	/* As all waiters do that get told for what they are woken */
+	if (events && !(events & w->events))
+		return 0;
+
+	/* None named are all */
+	atomic_or(events ?: ~0U, &w->keys);
+	atomic_inc(&w->wakes);
+	complete(&w->woken);
+
+	return 1;
+}
+
+static void st_waiter_queue(struct file *file, wait_queue_head_t *head,
+			    poll_table *pt)
+{
+	struct st_waiter *w = container_of(pt, struct st_waiter, pt);
+
+	if (w->queued++)
+		return;
+	w->head = head;
+	if (w->exclusive)
+		add_wait_queue_exclusive(head, &w->wait);
+	else
+		add_wait_queue(head, &w->wait);
+}
+
+static void st_waiter_init(struct st_waiter *w, struct st_buf *buf,
+			   unsigned int events)
+{
+	memset(w, 0, sizeof(*w));
+	init_waitqueue_func_entry(&w->wait, st_waiter_wake);
+	INIT_LIST_HEAD(&w->node);
+	init_completion(&w->woken);
+	init_poll_funcptr(&w->pt, st_waiter_queue);
+	w->pt._key = (__force __poll_t)events;
+	w->buf = buf;
+	w->events = events;
+}
+
+static unsigned int st_look(struct st_waiter *w)
+{
+	unsigned int ready;
+
+	reinit_completion(&w->woken);
+	ready = (__force unsigned int)vfs_poll(w->buf->dmabuf->file, &w->pt);
+	w->pt._qproc = NULL;
+
+	return ready & w->events;
+}
+
+static void st_stop(struct st_waiter *w)
+{
+	if (w->head)
+		remove_wait_queue(w->head, &w->wait);
+	w->head = NULL;
+	list_del_init(&w->node);
+}
+
+/* A new waiter that has not looked yet */
+static struct st_waiter *st_waiter(struct kunit *test, struct st_buf *buf,
+				   unsigned int events)
+{
+	struct st_env *env = test->priv;
+	struct st_waiter *w = kunit_kzalloc(test, sizeof(*w), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, w);
+	st_waiter_init(w, buf, events);
+	list_add_tail(&w->node, &env->waiters);
+
+	return w;
+}
+
+/* A new waiter that was told to wait */
+static struct st_waiter *st_wait(struct kunit *test, struct st_buf *buf,
+				 unsigned int events)
+{
+	struct st_waiter *w = st_waiter(test, buf, events);
+
+	KUNIT_EXPECT_EQ(test, st_look(w), 0U);
+	KUNIT_EXPECT_EQ(test, w->queued, 1U);
+
+	return w;
+}
+
+/* What signals have left to do is done when this returns */
+static void st_settle(struct st_buf *buf)
+{
+	irq_work_sync(&buf->dmabuf->cb_in.work);
+	irq_work_sync(&buf->dmabuf->cb_out.work);
+}
+
+static int st_wakes(struct st_waiter *w)
+{
+	st_settle(w->buf);
+
+	return atomic_read(&w->wakes);
+}
+
+/* Everything goes, and leaves nothing behind */
+static void st_cleanup(struct kunit *test)
+{
+	struct st_env *env = test->priv;
+	struct st_waiter *w, *next_w;
+	struct st_fence *f, *next_f;
+	struct st_buf *buf, *next_buf;
+
+	list_for_each_entry_safe(w, next_w, &env->waiters, node)
+		st_stop(w);
+
+	list_for_each_entry_safe(buf, next_buf, &env->bufs, node) {
+		list_del(&buf->node);
+		if (buf->dmabuf) {
+			KUNIT_EXPECT_EQ(test, st_file_count(buf), 1L);
+			if (!st_close(buf)) {
+				KUNIT_FAIL(test, "the last close frees nothing");
+				continue;
+			}
+		}
+		kfree(buf);
+	}
+
+	list_for_each_entry_safe(f, next_f, &env->fences, node) {
+		irq_work_sync(&f->work);
+		KUNIT_EXPECT_EQ(test, st_fence_callbacks(f), 0U);
+		KUNIT_EXPECT_EQ(test, st_refs(f), 1U);
+		st_signal(f);
+		list_del(&f->node);
+		dma_fence_put(&f->base);
+	}
+}
+
+static int st_init(struct kunit *test)
+{
+	struct st_env *env = kunit_kzalloc(test, sizeof(*env), GFP_KERNEL);
+
+	if (!env)
+		return -ENOMEM;
+
+	INIT_LIST_HEAD(&env->fences);
+	INIT_LIST_HEAD(&env->waiters);
+	INIT_LIST_HEAD(&env->bufs);
+	prandom_seed_state(&env->rnd, ST_SEED);
+	test->priv = env;
+
+	return 0;
+}
+
+static void st_exit(struct kunit *test)
+{
+	if (test->priv)
+		st_cleanup(test);
+}
+
+static u32 st_rnd(struct st_env *env, u32 below)
+{
+	return prandom_u32_state(&env->rnd) % below;
+}
+
+enum st_order { ST_IN_ORDER, ST_REVERSE, ST_RANDOM };
+
+static void st_shuffle(struct st_env *env, struct st_fence **f, unsigned int n,
+		       enum st_order order)
+{
+	unsigned int i, with;
+
+	for (i = 0; order == ST_REVERSE && i < n / 2; i++)
+		swap(f[i], f[n - 1 - i]);
+	for (i = n; order == ST_RANDOM && i > 1; i--) {
+		with = st_rnd(env, i);
+		swap(f[i - 1], f[with]);
+	}
+}
+
+/*
+ * exact: EPOLLIN if and only if every KERNEL and WRITE fence has signaled,
+ * EPOLLOUT if and only if every READ fence has as well.
+ */
+
+static void exact_a_buffer_without_fences_is_ready(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
+
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), ST_IN);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), ST_OUT);
+	KUNIT_EXPECT_EQ(test, st_look(st_waiter(test, buf, ST_INOUT)), ST_INOUT);
+
+	st_signal(f);
+	st_attach(test, buf, f, DMA_RESV_USAGE_WRITE);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+}
+
+struct st_usage {
+	enum dma_resv_usage usage;
+	unsigned int busy;
+	const char *desc;
+};
+
+static const struct st_usage st_usages[] = {
+	{ DMA_RESV_USAGE_KERNEL, ST_INOUT, "kernel" },
+	{ DMA_RESV_USAGE_WRITE, ST_INOUT, "write" },
+	{ DMA_RESV_USAGE_READ, ST_OUT, "read" },
+	{ DMA_RESV_USAGE_BOOKKEEP, 0, "bookkeep" },
+};
+
+static void st_usage_desc(const struct st_usage *u, char *desc)
+{
+	strscpy(desc, u->desc, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(st_usage, st_usages, st_usage_desc);
+
+static void exact_each_usage_holds_up_its_directions(struct kunit *test)
+{
+	const struct st_usage *u = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, u->usage);
+	unsigned int ready = ST_INOUT & ~u->busy;
+	struct st_waiter *w;
+
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ready);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), ready & ST_IN);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), ready & ST_OUT);
+	KUNIT_EXPECT_EQ(test, st_refs(f), 2U + hweight32(u->busy));
+
+	w = st_waiter(test, buf, u->busy);
+	KUNIT_EXPECT_EQ(test, st_look(w), 0U);
+
+	st_signal(f);
+	/* At once, whatever is still on its way */
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), ST_IN);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), ST_OUT);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), u->busy ? 1 : 0);
+}
+
+/* Each direction by itself: polling one must not spare the other the look */
+static void exact_a_direction_does_not_depend_on_what_else_is_polled(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+
+	KUNIT_EXPECT_EQ(test, st_poll(buf, 0), 0U);
+	KUNIT_EXPECT_EQ(test, st_callbacks(test->priv), 0U);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), 0U);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), 0U);
+	st_signal(write);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), 0U);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), ST_IN);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_IN);
+	st_signal(read);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), ST_OUT);
+}
+
+/* A fence whose driver has not noticed yet that it is done, until it is asked */
+static void exact_a_fence_is_asked_whether_it_is_done(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_waiter *in = st_wait(test, buf, ST_IN);
+	struct st_waiter *out = st_wait(test, buf, ST_OUT);
+
+	WRITE_ONCE(f->done, true);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_IN);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 0);
+
+	WRITE_ONCE(read->done, true);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), ST_OUT);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
+}
+
+/* Fences that turn out to have signaled when the callback is to be added */
+static void exact_fences_which_complete_when_enabled_do_not_count(struct kunit *test)
+{
+	int pending, i;
+
+	for (pending = 0; pending < 2; pending++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_fence *read = st_fence(test, ST_ENABLE_TRUE);
+		struct st_fence *f[3];
+
+		if (pending)
+			st_attach(test, buf, read, DMA_RESV_USAGE_READ);
+		for (i = 0; i < 3; i++) {
+			f[i] = st_fence(test, ST_ENABLE_FALSE);
+			st_attach(test, buf, f[i], DMA_RESV_USAGE_WRITE);
+		}
+
+		KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT),
+				pending ? ST_IN : ST_INOUT);
+		for (i = 0; i < 3; i++)
+			KUNIT_EXPECT_EQ(test, f[i]->enabled, 1U);
+		KUNIT_EXPECT_EQ(test, st_fence_callbacks(read), pending ? 1U : 0);
+
+		st_cleanup(test);
+	}
+}
+
+/* What was on the buffer when somebody began to wait has no say in what is now */
+static void exact_a_fence_that_was_replaced_does_not_count(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *old = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *new = st_fence(test, ST_ENABLE_TRUE);
+	struct st_waiter *w = st_wait(test, buf, ST_INOUT);
+
+	st_replace(buf, old, new, DMA_RESV_USAGE_READ);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_IN);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+
+	st_replace(buf, new, old, DMA_RESV_USAGE_BOOKKEEP);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+
+	st_replace(buf, old, new, DMA_RESV_USAGE_WRITE);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+	/* Nor does it spare the one that has taken its place the question */
+	WRITE_ONCE(new->done, true);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+
+	/* Nobody but the callbacks holds it any more */
+	KUNIT_EXPECT_EQ(test, st_refs(old), 3U);
+	st_signal(old);
+	KUNIT_EXPECT_GE(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_refs(old), 1U);
+}
+
+/* What dma_resv says of the same fences, in three ways */
+static bool st_resv_idle(struct kunit *test, struct st_buf *buf,
+			 enum dma_resv_usage usage, unsigned int how)
+{
+	struct dma_resv *resv = buf->dmabuf->resv;
+	struct dma_fence **fences;
+	struct dma_fence *fence;
+	unsigned int n, i;
+	bool idle;
+
+	switch (how) {
+	case 0:
+		return dma_resv_test_signaled(resv, usage);
+	case 1:
+		KUNIT_ASSERT_EQ(test, dma_resv_get_fences(resv, usage, &n, &fences), 0);
+		for (i = 0; i < n; i++)
+			dma_fence_put(fences[i]);
+		kfree(fences);
+		return !n;
+	default:
+		/* This is what DMA_BUF_IOCTL_EXPORT_SYNC_FILE exports */
+		KUNIT_ASSERT_EQ(test, dma_resv_get_singleton(resv, usage, &fence), 0);
+		idle = !fence || dma_fence_is_signaled(fence);
+		dma_fence_put(fence);
+		return idle;
+	}
+}
+
+/*
+ * Does poll() say what dma_resv says, and what the fences say that are on the
+ * buffer? It is asked first, or it would find the drivers asked already.
+ *
+ * To ask a driver may signal its fence, whereupon the callback moves on to one
+ * that completes when it is enabled. Only then there is another look.
+ */
+static bool st_agree(struct kunit *test, struct st_buf *buf, unsigned int asked,
+		     struct st_fence **f, enum dma_resv_usage *usage,
+		     unsigned int n)
+{
+	struct st_env *env = test->priv;
+	unsigned int expect, ready, got, how, enabled, i;
+
+	do {
+		enabled = st_enabled(env);
+		got = st_poll(buf, asked);
+
+		how = st_rnd(env, 3);
+		ready = 0;
+		if (st_resv_idle(test, buf, DMA_RESV_USAGE_WRITE, how))
+			ready |= ST_IN;
+		if (st_resv_idle(test, buf, DMA_RESV_USAGE_READ, how))
+			ready |= ST_OUT;
+
+		expect = ST_INOUT;
+		for (i = 0; i < n; i++) {
+			if (st_is_signaled(f[i]))
+				continue;
+			if (usage[i] <= DMA_RESV_USAGE_WRITE)
+				expect &= ~ST_IN;
+			if (usage[i] <= DMA_RESV_USAGE_READ)
+				expect &= ~ST_OUT;
+		}
+
+		if (got == (ready & asked) && got == (expect & asked))
+			return true;
+		st_settle(buf);
+	} while (enabled != st_enabled(env));
+
+	KUNIT_FAIL(test, "polled %x: got %x, dma_resv (%u) %x, fences %x\n",
+		   asked, got, how, ready, expect);
+
+	return false;
+}
+
+#define ST_STEPS	8000
+#define ST_ROUND	40	/* steps with the same buffer */
+
+static void exact_poll_agrees_with_dma_resv_at_every_step(struct kunit *test)
+{
+	static const unsigned int events[] = { ST_IN, ST_OUT, ST_INOUT };
+	static const enum st_enable enable[] = {
+		ST_ENABLE_NONE, ST_ENABLE_TRUE, ST_ENABLE_TRUE, ST_ENABLE_FALSE,
+	};
+	struct st_env *env = test->priv;
+	struct st_waiter *w[ARRAY_SIZE(events)];
+	enum dma_resv_usage usage[ST_ROUND];
+	struct st_fence *f[ST_ROUND];
+	struct st_buf *buf = NULL;
+	bool busy[ARRAY_SIZE(w)];
+	unsigned int step, n = 0, i;
+
+	kunit_info(test, "%d steps, seed %d\n", ST_STEPS, ST_SEED);
+
+	for (step = 0; step < ST_STEPS; step++) {
+		if (step % ST_ROUND == 0) {
+			buf = st_buf_resv(test, st_rnd(env, 2));
+			n = 0;
+			for (i = 0; i < ARRAY_SIZE(w); i++) {
+				w[i] = st_waiter(test, buf, events[i]);
+				st_look(w[i]);
+			}
+		}
+
+		i = n ? st_rnd(env, n) : 0;
+		switch (st_rnd(env, n ? 8 : 3)) {
+		case 0:
+		case 1:
+		case 2:
+			usage[n] = st_rnd(env, DMA_RESV_USAGE_BOOKKEEP + 1);
+			f[n] = st_fence(test, enable[st_rnd(env, ARRAY_SIZE(enable))]);
+			if (!st_rnd(env, 8))
+				st_signal(f[n]);
+			st_attach(test, buf, f[n], usage[n]);
+			n++;
+			break;
+		case 3:
+		case 4:
+			st_signal(f[i]);
+			break;
+		case 5:
+			WRITE_ONCE(f[i]->done, true);
+			break;
+		case 6:
+			usage[n] = st_rnd(env, DMA_RESV_USAGE_BOOKKEEP + 1);
+			f[n] = st_fence(test, ST_ENABLE_TRUE);
+			st_replace(buf, f[i], f[n], usage[n]);
+			/* The first may have made room for others already */
+			if (st_refs(f[n]) == 1)
+				break;
+			usage[i] = DMA_RESV_USAGE_BOOKKEEP;
+			n++;
+			break;
+		default:
+			st_look(w[st_rnd(env, ARRAY_SIZE(w))]);
+			break;
+		}
+
+		if (!st_agree(test, buf, events[st_rnd(env, ARRAY_SIZE(events))],
+			      f, usage, n)) {
+			KUNIT_FAIL(test, "in step %u\n", step);
+			break;
+		}
+
+		if (st_callbacks(env) > 2) {
+			KUNIT_FAIL(test, "step %u: %u callbacks\n", step,
+				   st_callbacks(env));
+			break;
+		}
+
+		if (step % ST_ROUND < ST_ROUND - 1)
+			continue;
+
+		/* Told to wait, all fences signal: woken */
+		for (i = 0; i < ARRAY_SIZE(w); i++) {
+			atomic_set(&w[i]->wakes, 0);
+			busy[i] = !st_look(w[i]);
+		}
+		for (i = 0; i < n; i++)
+			st_signal(f[i]);
+		for (i = 0; i < ARRAY_SIZE(w); i++) {
+			if (busy[i] && !st_wakes(w[i])) {
+				KUNIT_FAIL(test, "step %u: waiter for %x not woken\n",
+					   step, w[i]->events);
+				step = ST_STEPS;
+			}
+		}
+		st_cleanup(test);
+	}
+}
+
+/*
+ * one_wakeup: a sleeper waiting on N fences is woken once.
+ */
+
+struct st_pattern {
+	unsigned int n;
+	enum st_order order;
+};
+
+static const struct st_pattern st_patterns[] = {
+	{ 1, ST_IN_ORDER },
+	{ 4, ST_IN_ORDER }, { 4, ST_REVERSE }, { 4, ST_RANDOM },
+	{ 16, ST_IN_ORDER }, { 16, ST_REVERSE }, { 16, ST_RANDOM },
+	{ 64, ST_IN_ORDER }, { 64, ST_REVERSE }, { 64, ST_RANDOM },
+};
+
+static void st_pattern_desc(const struct st_pattern *p, char *desc)
+{
+	static const char * const orders[] = { "in order", "reverse", "random" };
+
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u %s", p->n, orders[p->order]);
+}
+
+KUNIT_ARRAY_PARAM(st_pattern, st_patterns, st_pattern_desc);
+
+static void one_wakeup_for_any_number_of_fences(struct kunit *test)
+{
+	const struct st_pattern *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[ST_MAX_FENCES];
+	struct st_waiter *in, *out, *both;
+	unsigned int i;
+
+	for (i = 0; i < p->n; i++)
+		f[i] = st_add(test, buf, i % 2 ? DMA_RESV_USAGE_WRITE :
+						 DMA_RESV_USAGE_KERNEL);
+	out = st_wait(test, buf, ST_OUT);
+	in = st_wait(test, buf, ST_IN);
+	both = st_wait(test, buf, ST_INOUT);
+
+	st_shuffle(test->priv, f, p->n, p->order);
+	for (i = 0; i < p->n; i++) {
+		KUNIT_EXPECT_EQ(test, st_wakes(in), 0);
+		KUNIT_EXPECT_EQ(test, st_wakes(out), 0);
+		KUNIT_EXPECT_EQ(test, st_wakes(both), 0);
+		KUNIT_EXPECT_EQ(test, st_callbacks(test->priv), 2U);
+		KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+		st_signal(f[i]);
+	}
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(both), 1);
+	KUNIT_EXPECT_EQ(test, st_look(both), ST_INOUT);
+}
+
+/* As above, with each step taken before the last one has been digested */
+static void one_wakeup_when_fences_signal_in_a_burst(struct kunit *test)
+{
+	const struct st_pattern *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[ST_MAX_FENCES];
+	struct st_waiter *w;
+	unsigned int i;
+
+	for (i = 0; i < p->n; i++)
+		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+
+	st_shuffle(test->priv, f, p->n, p->order);
+	for (i = 0; i < p->n; i++)
+		st_signal(f[i]);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+static void one_wakeup_names_both_directions(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_waiter *w = st_wait(test, buf, ST_INOUT);
+
+	st_signal(f);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_read(&w->keys) & ST_INOUT,
+			ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+}
+
+/*
+ * woken: a sleeper whose condition becomes true is woken.
+ */
+
+/* epoll: the entry is queued while the buffer is idle, and stays */
+static void woken_after_a_look_without_a_queue_function(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
+	struct st_fence *f;
+	int i;
+
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+	/* Again and again: what one round claims it has to give back */
+	for (i = 0; i < 3; i++) {
+		f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		KUNIT_EXPECT_EQ(test, st_look(w), 0U);
+		KUNIT_EXPECT_EQ(test, st_callbacks(test->priv), 2U);
+		st_signal(f);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), i + 1);
+		KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+	}
+	KUNIT_EXPECT_EQ(test, w->queued, 1U);
+}
+
+static void woken_for_the_direction_that_became_ready(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_waiter *in = st_wait(test, buf, ST_IN);
+	struct st_waiter *out = st_wait(test, buf, ST_OUT);
+	struct st_waiter *both = st_wait(test, buf, ST_INOUT);
+
+	st_signal(write);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 0);
+	KUNIT_EXPECT_EQ(test, st_wakes(both), 1);
+	KUNIT_EXPECT_EQ(test, st_look(both), ST_IN);
+
+	st_signal(read);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(both), 2);
+	KUNIT_EXPECT_EQ(test, st_look(both), ST_INOUT);
+}
+
+/* Only one of the exclusive waiters for a direction is, but one of each */
+static void woken_is_every_exclusive_waiter_for_another_direction(struct kunit *test)
+{
+	int in_first, arm_in_first;
+
+	for (in_first = 0; in_first < 2; in_first++) {
+		for (arm_in_first = 0; arm_in_first < 2; arm_in_first++) {
+			struct st_buf *buf = st_buf(test);
+			struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+			struct st_waiter *w[2];
+			int i;
+
+			st_poll(buf, arm_in_first ? ST_IN : ST_OUT);
+			for (i = 0; i < 2; i++) {
+				w[i] = st_waiter(test, buf, i ^ in_first ? ST_IN : ST_OUT);
+				w[i]->exclusive = true;
+				KUNIT_EXPECT_EQ(test, st_look(w[i]), 0U);
+			}
+
+			st_signal(f);
+			KUNIT_EXPECT_EQ(test, st_wakes(w[0]), 1);
+			KUNIT_EXPECT_EQ(test, st_wakes(w[1]), 1);
+			st_cleanup(test);
+		}
+	}
+}
+
+/* Everybody sees that, not only who comes first */
+static void woken_is_every_waiter(struct kunit *test)
+{
+	struct st_waiter *w[64];
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_KERNEL);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		w[i] = st_wait(test, buf, i % 2 ? ST_IN : ST_OUT);
+	KUNIT_EXPECT_EQ(test, st_callbacks(test->priv), 2U);
+	st_signal(f);
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		KUNIT_EXPECT_EQ(test, st_wakes(w[i]), 1);
+}
+
+static void woken_not_before_a_fence_that_was_added_meanwhile(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_waiter *w = st_wait(test, buf, ST_IN);
+	struct st_fence *b = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+
+	st_signal(a);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), 0U);
+	st_signal(b);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+/* The signal has left work to do, and before it is done there is more */
+static void woken_after_a_fence_added_between_signal_and_wake(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *b = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *c = st_fence(test, ST_ENABLE_TRUE);
+	struct st_waiter *w = st_wait(test, buf, ST_IN);
+	struct dma_resv *resv = buf->dmabuf->resv;
+	unsigned long flags;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		kunit_skip(test, "no fence signals with interrupts disabled on PREEMPT_RT");
+
+	dma_resv_lock(resv, NULL);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(resv, 1), 0);
+	local_irq_save(flags);
+	st_signal(b);
+	st_signal(a);
+	dma_resv_add_fence(resv, &c->base, DMA_RESV_USAGE_WRITE);
+	local_irq_restore(flags);
+	dma_resv_unlock(resv);
+
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+	KUNIT_EXPECT_EQ(test, st_look(w), 0U);
+	st_signal(c);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+static void woken_when_a_replaced_fence_signals_at_the_latest(struct kunit *test)
+{
+	int gone;
+
+	for (gone = 0; gone < 2; gone++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_fence *old = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		struct st_fence *new = st_fence(test, ST_ENABLE_TRUE);
+		struct st_waiter *w = st_wait(test, buf, ST_IN);
+
+		st_replace(buf, old, new, gone ? DMA_RESV_USAGE_BOOKKEEP :
+						 DMA_RESV_USAGE_WRITE);
+		st_signal(old);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), gone);
+		KUNIT_EXPECT_EQ(test, st_look(w), gone ? ST_IN : 0U);
+		st_signal(new);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+		KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+		st_cleanup(test);
+	}
+}
+
+static void st_look_when_asked(struct st_fence *f)
+{
+	st_look(f->on_asked_arg);
+	f->done = true;
+}
+
+/*
+ * One poll claims the direction, and finds the fence it wants to wait for
+ * signaled. It looks for another. Meanwhile somebody else polls, finds that
+ * other one, and goes to sleep on the claim. Then that has signaled, too.
+ */
+static void woken_who_sleeps_on_a_claim_that_comes_to_nothing(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *b = st_fence(test, ST_ENABLE_FALSE);
+	struct st_waiter *w = st_waiter(test, buf, ST_IN);
+
+	st_attach(test, buf, b, DMA_RESV_USAGE_WRITE);
+	a->on_asked = st_look_when_asked;
+	a->on_asked_arg = w;
+
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), ST_IN);
+	KUNIT_EXPECT_EQ(test, w->queued, 1U);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+}
+
+/*
+ * quiet: polling wakes nobody.
+ */
+
+static void quiet_polls_of_an_idle_buffer_wake_nobody(struct kunit *test)
+{
+	static const unsigned int events[] = { ST_IN, ST_OUT, ST_INOUT };
+	struct st_waiter *w[ARRAY_SIZE(events)];
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
+	int used, i, j;
+
+	for (i = 0; i < ARRAY_SIZE(w); i++) {
+		w[i] = st_waiter(test, buf, events[i]);
+		KUNIT_EXPECT_EQ(test, st_look(w[i]), events[i]);
+	}
+
+	for (used = 0; used < 2; used++) {
+		for (j = 0; j < 100; j++) {
+			for (i = 0; i < ARRAY_SIZE(w); i++) {
+				KUNIT_EXPECT_EQ(test, st_look(w[i]), events[i]);
+				KUNIT_EXPECT_EQ(test, st_poll(buf, events[i]), events[i]);
+			}
+		}
+		for (i = 0; i < ARRAY_SIZE(w); i++)
+			KUNIT_EXPECT_EQ(test, st_wakes(w[i]), 0);
+
+		/* Once more with fences that are history */
+		st_attach(test, buf, f, DMA_RESV_USAGE_WRITE);
+		st_signal(f);
+	}
+}
+
+static void quiet_polls_of_a_busy_buffer_wake_nobody(struct kunit *test)
+{
+	static const unsigned int events[] = { ST_IN, ST_OUT, ST_INOUT };
+	struct st_waiter *w[ARRAY_SIZE(events)];
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_env *env = test->priv;
+	int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		w[i] = st_wait(test, buf, events[i]);
+	for (j = 0; j < 100; j++) {
+		for (i = 0; i < ARRAY_SIZE(w); i++) {
+			KUNIT_EXPECT_EQ(test, st_look(w[i]), 0U);
+			KUNIT_EXPECT_EQ(test, st_poll(buf, events[i]), 0U);
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		KUNIT_EXPECT_EQ(test, st_wakes(w[i]), 0);
+	KUNIT_EXPECT_EQ(test, st_callbacks(env), 2U);
+	KUNIT_EXPECT_EQ(test, f->enabled, 1U);
+	KUNIT_EXPECT_EQ(test, st_refs(f), 4U);
+}
+
+/* Nobody is told of what was looked at in passing */
+static void quiet_signals_that_nobody_waits_for(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
+	struct st_fence *f;
+
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+
+	f = st_add(test, buf, DMA_RESV_USAGE_BOOKKEEP);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+	st_signal(f);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+
+	f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	st_signal(f);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+}
+
+/*
+ * nonblocking: poll never sleeps and never waits for the reservation lock.
+ */
+
+struct st_thread {
+	struct task_struct *task;
+	struct st_buf *buf;
+	unsigned int events;
+	unsigned int ready;
+	struct completion done;
+	unsigned int rounds;
+	bool lost;
+};
+
+static int st_poll_thread(void *data)
+{
+	struct st_thread *t = data;
+
+	t->ready = st_poll(t->buf, t->events);
+	complete(&t->done);
+
+	return 0;
+}
+
+static void nonblocking_while_somebody_holds_the_reservation_lock(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
+	struct st_thread *t;
+	bool busy, in_time;
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t);
+	t->buf = buf;
+	t->events = ST_INOUT;
+
+	for (busy = false; ; busy = true) {
+		init_completion(&t->done);
+		dma_resv_lock(buf->dmabuf->resv, NULL);
+		t->task = kthread_run(st_poll_thread, t, "st-poll");
+		in_time = !IS_ERR(t->task) &&
+			  wait_for_completion_timeout(&t->done, ST_TIMEOUT);
+		dma_resv_unlock(buf->dmabuf->resv);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t->task);
+		if (!in_time)
+			wait_for_completion(&t->done);
+		KUNIT_EXPECT_TRUE(test, in_time);
+		KUNIT_EXPECT_EQ(test, t->ready, busy ? 0U : ST_INOUT);
+		if (busy)
+			break;
+		st_attach(test, buf, f, DMA_RESV_USAGE_WRITE);
+	}
+}
+
+/* CONFIG_DEBUG_ATOMIC_SLEEP has something to say if it does */
+static void nonblocking_with_preemption_disabled(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
+	unsigned int idle, busy, again;
+	struct st_fence *f;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		kunit_skip(test, "every spinlock sleeps on PREEMPT_RT");
+
+	preempt_disable();
+	idle = st_look(w);
+	preempt_enable();
+
+	f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+
+	preempt_disable();
+	busy = st_look(w);
+	st_signal(f);
+	again = st_look(w);
+	preempt_enable();
+
+	KUNIT_EXPECT_EQ(test, idle, ST_INOUT);
+	KUNIT_EXPECT_EQ(test, busy, 0U);
+	KUNIT_EXPECT_EQ(test, again, ST_INOUT);
+}
+
+/*
+ * neutral: poll holds no reference on the file, and of the fences only on those
+ * it has a callback on. The last close frees the buffer.
+ */
+
+static void neutral_pending_callbacks_hold_their_fence_only(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *b = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_waiter *w;
+
+	st_poll(buf, ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_file_count(buf), 1L);
+	w = st_wait(test, buf, ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_file_count(buf), 1L);
+	KUNIT_EXPECT_EQ(test, st_refs(a), 2U + st_fence_callbacks(a));
+	KUNIT_EXPECT_EQ(test, st_refs(b), 2U + st_fence_callbacks(b));
+	KUNIT_EXPECT_EQ(test, st_callbacks(test->priv), 2U);
+
+	st_signal(b);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+	KUNIT_EXPECT_EQ(test, st_file_count(buf), 1L);
+	KUNIT_EXPECT_EQ(test, st_refs(a), 2U + st_fence_callbacks(a));
+	KUNIT_EXPECT_EQ(test, st_refs(b), 2U);
+
+	st_signal(a);
+	st_settle(buf);
+	KUNIT_EXPECT_EQ(test, st_file_count(buf), 1L);
+	KUNIT_EXPECT_EQ(test, st_refs(a), 2U);
+	KUNIT_EXPECT_EQ(test, st_refs(b), 2U);
+}
+
+/* The callback holds on to the fence that nobody else does */
+static void neutral_a_fence_lives_as_long_as_its_callback(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *old = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *new = st_fence(test, ST_ENABLE_TRUE);
+	struct st_waiter *w = st_wait(test, buf, ST_IN);
+
+	st_replace(buf, old, new, DMA_RESV_USAGE_WRITE);
+	KUNIT_EXPECT_EQ(test, st_refs(old), 2U);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(old), 1U);
+	st_signal(old);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+	KUNIT_EXPECT_EQ(test, st_refs(old), 1U);
+	KUNIT_EXPECT_EQ(test, st_refs(new), 3U);
+}
+
+static void neutral_the_last_close_frees_at_once(struct kunit *test)
+{
+	static const unsigned int events[] = { ST_IN, ST_OUT, ST_INOUT };
+	struct st_env *env = test->priv;
+	int i, j;
+
+	for (i = 0; i < 4 * ARRAY_SIZE(events); i++) {
+		struct st_buf *buf = st_buf_resv(test, i & 1);
+		unsigned int asked = events[i / 4];
+		struct st_fence *f[3];
+
+		f[0] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		f[1] = st_add(test, buf, DMA_RESV_USAGE_READ);
+		f[2] = st_add(test, buf, DMA_RESV_USAGE_BOOKKEEP);
+		if (i & 2)
+			st_stop(st_wait(test, buf, asked));
+		else
+			KUNIT_EXPECT_EQ(test, st_poll(buf, asked), 0U);
+		KUNIT_EXPECT_EQ(test, st_callbacks(env), hweight32(asked));
+
+		KUNIT_EXPECT_TRUE(test, st_close(buf));
+		KUNIT_EXPECT_EQ(test, buf->callbacks, 0U);
+		KUNIT_EXPECT_EQ(test, st_callbacks(env), 0U);
+		for (j = 0; j < 3; j++) {
+			KUNIT_EXPECT_FALSE(test, st_is_signaled(f[j]));
+			KUNIT_EXPECT_EQ(test, st_refs(f[j]), 1U);
+		}
+
+		/* Nobody is left to care */
+		for (j = 0; j < 3; j++)
+			st_signal(f[j]);
+		st_cleanup(test);
+	}
+}
+
+/* A waiter saw to it that the callback moves on, and has left */
+static void neutral_close_while_the_callback_moves_on(struct kunit *test)
+{
+	int i;
+
+	for (i = 0; i < 8; i++) {
+		struct st_buf *buf = st_buf_resv(test, i & 1);
+		struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		struct st_fence *b = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		struct st_waiter *w = st_wait(test, buf, ST_INOUT);
+
+		if (i & 2)
+			st_signal_irq(b);
+		else
+			st_signal(b);
+		st_stop(w);
+		if (i & 4)
+			st_signal(a);
+		/* Nobody has waited for the irq_work here, this has to */
+		KUNIT_EXPECT_TRUE(test, st_close(buf));
+		KUNIT_EXPECT_EQ(test, buf->callbacks, 0U);
+		KUNIT_EXPECT_EQ(test, st_refs(a), 1U);
+		KUNIT_EXPECT_EQ(test, st_refs(b), 1U);
+		st_cleanup(test);
+	}
+}
+
+/*
+ * no_alloc: nothing is allocated. Counted by a probe on the tracepoints of the
+ * allocators, and proven to see something.
+ */
+
+#if defined(CONFIG_TRACEPOINTS) && !defined(CONFIG_CFI) && !defined(CONFIG_CFI_CLANG)
+static struct task_struct *st_allocs_task;
+static unsigned int st_allocs;
+
+/* Whatever the tracepoint has to say: that differs, and does not matter */
+static void st_alloc_probe(void *data)
+{
+	if (current == st_allocs_task)
+		st_allocs++;
+}
+
+static void st_alloc_tracepoint(struct tracepoint *tp, void *priv)
+{
+	static const char * const names[] = {
+		"kmalloc", "kmalloc_node", "kmem_cache_alloc",
+		"kmem_cache_alloc_node", "mm_page_alloc",
+	};
+	bool add = priv;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(tp->name, names[i]))
+			continue;
+		if (add)
+			WARN_ON(tracepoint_probe_register(tp, st_alloc_probe, NULL));
+		else
+			tracepoint_probe_unregister(tp, st_alloc_probe, NULL);
+	}
+}
+
+static void st_alloc_round(struct st_buf *buf, struct st_waiter *w,
+			   struct st_fence **f)
+{
+	st_look(w);
+	st_poll(buf, ST_INOUT);
+	/* The callback moves on, in an irq_work, and then wakes */
+	st_signal(f[1]);
+	st_settle(buf);
+	st_look(w);
+	st_signal(f[0]);
+	st_settle(buf);
+	st_look(w);
+	st_poll(buf, ST_INOUT);
+}
+
+static void no_alloc_in_poll_callback_and_irq_work(struct kunit *test)
+{
+	unsigned int least = UINT_MAX, seen, i;
+	void *p;
+
+	st_allocs = 0;
+	st_allocs_task = current;
+	for_each_kernel_tracepoint(st_alloc_tracepoint, (void *)1UL);
+	p = kmalloc(64, GFP_KERNEL);
+	seen = st_allocs;
+	kfree(p);
+
+	/*
+	 * An interrupt that borrows this task may allocate something now and
+	 * then. What poll does it does every time.
+	 */
+	for (i = 0; i < 8; i++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
+		struct st_fence *f[2];
+
+		f[0] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		f[1] = st_add(test, buf, DMA_RESV_USAGE_KERNEL);
+		st_allocs = 0;
+		st_alloc_round(buf, w, f);
+		least = min(least, st_allocs);
+		/* A new wait queue entry each is what counts */
+		KUNIT_EXPECT_EQ(test, atomic_read(&w->wakes), 1);
+		st_cleanup(test);
+	}
+
+	for_each_kernel_tracepoint(st_alloc_tracepoint, NULL);
+	tracepoint_synchronize_unregister();
+	st_allocs_task = NULL;
+
+	if (!seen)
+		kunit_skip(test, "the tracepoints of kmalloc() are silent");
+	KUNIT_EXPECT_EQ(test, least, 0U);
+}
+#else
+static void no_alloc_in_poll_callback_and_irq_work(struct kunit *test)
+{
+	kunit_skip(test, "needs CONFIG_TRACEPOINTS without CFI");
+}
+#endif
+
+/*
+ * signaling: whatever is polled has signaling enabled.
+ */
+
+static void signaling_is_enabled_by_a_single_look(struct kunit *test)
+{
+	const struct st_usage *u = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, u->usage);
+	unsigned int enabled = u->busy ? 1 : 0;
+	int i;
+
+	KUNIT_EXPECT_EQ(test, f->enabled, 0U);
+	for (i = 0; i < 3; i++) {
+		st_poll(buf, u->busy & ST_OUT);
+		KUNIT_EXPECT_EQ(test, f->enabled, enabled);
+	}
+	st_poll(buf, ST_INOUT);
+	KUNIT_EXPECT_EQ(test, f->enabled, enabled);
+}
+
+static void signaling_of_any_kind(struct kunit *test)
+{
+	static const enum st_enable enable[] = {
+		ST_ENABLE_NONE, ST_ENABLE_TRUE, ST_ENABLE_SLOW,
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(enable); i++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_fence *f = st_fence(test, enable[i]);
+		struct st_waiter *w;
+
+		st_attach(test, buf, f, DMA_RESV_USAGE_WRITE);
+		w = st_wait(test, buf, ST_INOUT);
+		st_signal(f);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+		KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+		st_cleanup(test);
+	}
+}
+
+/* One after the other, as far as it takes for all of them to signal */
+static void signaling_comes_to_every_fence_while_somebody_waits(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_env *env = test->priv;
+	struct st_waiter *w;
+	struct st_fence *f;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+
+	/* These signal only after they have been asked to */
+	for (i = 0; i < 8; i++) {
+		list_for_each_entry(f, &env->fences, node) {
+			if (f->enabled && !st_is_signaled(f)) {
+				st_signal(f);
+				break;
+			}
+		}
+		KUNIT_EXPECT_EQ(test, st_wakes(w), i == 7);
+	}
+}
+
+/*
+ * shared: any number of waiters share one callback per direction.
+ */
+
+static void shared_by_all_waiters_is_one_callback_per_direction(struct kunit *test)
+{
+	const struct st_pattern *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_env *env = test->priv;
+	struct st_fence *f[ST_MAX_FENCES];
+	unsigned int i;
+
+	for (i = 0; i < p->n; i++)
+		f[i] = st_add(test, buf, DMA_RESV_USAGE_READ);
+	for (i = 0; i < 16; i++) {
+		st_wait(test, buf, ST_OUT);
+		st_poll(buf, ST_OUT);
+		KUNIT_EXPECT_EQ(test, st_callbacks(env), 1U);
+	}
+
+	st_shuffle(env, f, p->n, p->order);
+	for (i = 0; i < p->n; i++) {
+		st_signal(f[i]);
+		st_settle(buf);
+		KUNIT_EXPECT_EQ(test, st_callbacks(env), i < p->n - 1 ? 1U : 0U);
+	}
+
+	/* Fences that signal in order do so at the cost of one */
+	if (p->order == ST_IN_ORDER)
+		KUNIT_EXPECT_EQ(test, st_enabled(env), 1U);
+}
+
+static void shared_callbacks_do_not_follow_what_nobody_waits_for(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *b = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_waiter *w;
+	int late;
+
+	for (late = 0; late < 2; late++) {
+		KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+		KUNIT_EXPECT_EQ(test, st_fence_callbacks(b), 2U);
+		w = st_wait(test, buf, ST_INOUT);
+		if (!late)
+			st_stop(w);
+		st_signal(b);
+		st_settle(buf);
+		KUNIT_EXPECT_EQ(test, st_fence_callbacks(a), late ? 2U : 0U);
+		KUNIT_EXPECT_EQ(test, a->enabled, late ? 1U : 0U);
+		KUNIT_EXPECT_EQ(test, atomic_read(&w->wakes), 0);
+		if (!late)
+			b = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	}
+	st_signal(a);
+	KUNIT_EXPECT_GE(test, st_wakes(w), 1);
+}
+
+/*
+ * anycontext: it does not matter where fences signal.
+ */
+
+static void anycontext_hard_interrupt(struct kunit *test)
+{
+	const struct st_pattern *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[ST_MAX_FENCES];
+	struct st_waiter *w;
+	unsigned int i;
+
+	for (i = 0; i < p->n; i++)
+		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+
+	st_shuffle(test->priv, f, p->n, p->order);
+	for (i = 0; i < p->n; i++) {
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+		st_signal_irq(f[i]);
+		KUNIT_EXPECT_EQ(test, f[i]->hardirq, !IS_ENABLED(CONFIG_PREEMPT_RT));
+	}
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+static long st_signal_here(void *f)
+{
+	st_signal(f);
+	return 0;
+}
+
+static int st_other_cpu(struct kunit *test)
+{
+	int this = raw_smp_processor_id();
+	int cpu = cpumask_any_but(cpu_online_mask, this);
+
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "there is no other CPU");
+
+	return cpu;
+}
+
+static void anycontext_another_cpu(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[8];
+	struct st_waiter *w;
+	int i, cpu;
+
+	cpu = st_other_cpu(test);
+	for (i = 0; i < ARRAY_SIZE(f); i++)
+		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+
+	st_shuffle(test->priv, f, ARRAY_SIZE(f), ST_RANDOM);
+	for (i = 0; i < ARRAY_SIZE(f); i++) {
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+		KUNIT_EXPECT_EQ(test, work_on_cpu(cpu, st_signal_here, f[i]), 0L);
+	}
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+/*
+ * All fences of a timeline share a lock, and signal in one go while it is held.
+ * No driver may be asked for the others meanwhile, nor fences be enabled.
+ */
+static void anycontext_a_whole_timeline_under_one_lock(struct kunit *test)
+{
+	const struct st_pattern *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[ST_MAX_FENCES];
+	struct st_waiter *w;
+	bool locked = false;
+	unsigned long flags;
+	spinlock_t *lock;	/* of the timeline */
+	unsigned int i;
+
+	lock = kunit_kzalloc(test, sizeof(*lock), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, lock);
+	spin_lock_init(lock);
+
+	/* The last one is left for later, so that there is more to look for */
+	for (i = 0; i < p->n; i++) {
+		f[i] = st_fence_locked(test, ST_ENABLE_TRUE, lock);
+		f[i]->timeline_locked = &locked;
+		st_attach(test, buf, f[i], DMA_RESV_USAGE_WRITE);
+	}
+	w = st_wait(test, buf, ST_INOUT);
+
+	st_shuffle(test->priv, f, p->n, p->order);
+	spin_lock_irqsave(lock, flags);
+	WRITE_ONCE(locked, true);
+	for (i = 0; i < p->n - 1; i++)
+		dma_fence_signal_locked(&f[i]->base);
+	WRITE_ONCE(locked, false);
+	spin_unlock_irqrestore(lock, flags);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+
+	spin_lock_irqsave(lock, flags);
+	WRITE_ONCE(locked, true);
+	dma_fence_signal_locked(&f[i]->base);
+	WRITE_ONCE(locked, false);
+	spin_unlock_irqrestore(lock, flags);
+	KUNIT_EXPECT_GE(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+
+	for (i = 0; i < p->n; i++)
+		KUNIT_EXPECT_FALSE(test, f[i]->asked_locked);
+
+	/* The lock goes with the test, the fences may stay for a while */
+	st_cleanup(test);
+}
+
+static void st_count_cb(struct dma_fence *fence, struct dma_fence_cb *cb)
+{
+}
+
+/* The same fences stand in a fence array and in a fence chain, which are waited for */
+static void anycontext_fences_of_arrays_and_chains(struct kunit *test)
+{
+	struct dma_fence_cb cb[2];
+	struct st_buf *buf = st_buf(test);
+	struct dma_fence_chain *chain;
+	struct dma_fence *array;
+	struct st_fence *f[4];
+	struct st_waiter *w;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(f); i++)
+		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	KUNIT_ASSERT_EQ(test, dma_resv_get_singleton(buf->dmabuf->resv,
+						     DMA_RESV_USAGE_WRITE,
+						     &array), 0);
+	chain = dma_fence_chain_alloc();
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, chain);
+	dma_fence_chain_init(chain, dma_fence_get(&f[0]->base),
+			     dma_fence_get(&f[3]->base), 1);
+
+	w = st_wait(test, buf, ST_INOUT);
+	KUNIT_EXPECT_EQ(test, dma_fence_add_callback(array, &cb[0], st_count_cb), 0);
+	KUNIT_EXPECT_EQ(test, dma_fence_add_callback(&chain->base, &cb[1],
+						     st_count_cb), 0);
+
+	for (i = 0; i < ARRAY_SIZE(f); i++) {
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+		st_signal(f[i]);
+	}
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+
+	/* Both signal from an irq_work and hold on to the fences until then */
+	KUNIT_EXPECT_GT(test, dma_fence_wait_timeout(array, false, ST_TIMEOUT), 0L);
+	KUNIT_EXPECT_GT(test, dma_fence_wait_timeout(&chain->base, false,
+						     ST_TIMEOUT), 0L);
+	dma_fence_put(array);
+	dma_fence_put(&chain->base);
+	for (i = 0; i < 1000 && (st_refs(f[0]) > 2 || st_refs(f[3]) > 2); i++)
+		usleep_range(1000, 2000);
+}
+
+/* A thread that signals fences on another CPU, if there is one */
+
+struct st_signaler {
+	struct work_struct work;
+	struct st_fence **f;
+	unsigned int n;
+	unsigned int delay;
+};
+
+static void st_signaler(struct work_struct *work)
+{
+	struct st_signaler *s = container_of(work, struct st_signaler, work);
+	unsigned int i;
+
+	udelay(s->delay);
+	for (i = 0; i < s->n; i++)
+		st_signal(s->f[i]);
+}
+
+/* Fences signal here, there, and in an interrupt while the buffer is closed */
+static void anycontext_signal_while_closing(struct kunit *test)
+{
+	unsigned long end = jiffies + HZ;
+	struct st_env *env = test->priv;
+	struct st_signaler s;
+	unsigned int rounds;
+	int cpu, i;
+
+	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	if (cpu >= nr_cpu_ids)
+		cpu = raw_smp_processor_id();
+	INIT_WORK_ONSTACK(&s.work, st_signaler);
+
+	for (rounds = 0; rounds < 20 || time_before(jiffies, end); rounds++) {
+		struct st_buf *buf = st_buf_resv(test, rounds & 1);
+		struct st_fence *f[4];
+		struct st_waiter *w;
+		bool released;
+
+		for (i = 0; i < ARRAY_SIZE(f); i++)
+			f[i] = st_add(test, buf, i & 1 ? DMA_RESV_USAGE_WRITE :
+							 DMA_RESV_USAGE_READ);
+		st_shuffle(env, f, ARRAY_SIZE(f), ST_RANDOM);
+		w = st_wait(test, buf, ST_INOUT);
+
+		s.f = f;
+		s.n = 3;
+		s.delay = st_rnd(env, 50);
+		schedule_work_on(cpu, &s.work);
+		irq_work_queue(&f[3]->work);
+		udelay(st_rnd(env, 100));
+		st_stop(w);
+		kunit_kfree(test, w);
+		released = st_close(buf);
+		flush_work(&s.work);
+		if (!released) {
+			KUNIT_FAIL(test, "round %u: not released\n", rounds);
+			break;
+		}
+		st_cleanup(test);
+	}
+	destroy_work_on_stack(&s.work);
+	kunit_info(test, "%u rounds\n", rounds);
+}
+
+/* Sleeps until it is woken, and does so again */
+static int st_sleep_thread(void *data)
+{
+	struct st_thread *t = data;
+
+	while (!kthread_should_stop() && !READ_ONCE(t->lost)) {
+		struct st_waiter w;
+
+		st_waiter_init(&w, t->buf, t->events);
+		while (!st_look(&w)) {
+			if (!wait_for_completion_timeout(&w.woken, ST_TIMEOUT)) {
+				WRITE_ONCE(t->lost, true);
+				break;
+			}
+		}
+		st_stop(&w);
+		WRITE_ONCE(t->rounds, t->rounds + 1);
+		/* The others need the CPU as well */
+		usleep_range(10, 100);
+	}
+
+	/* kthread_stop() wants to find us */
+	while (!kthread_should_stop())
+		schedule_timeout_uninterruptible(1);
+
+	return 0;
+}
+
+/* With all fences signaled, whoever does not get through sleeps for good */
+static bool st_thread_alive(struct st_thread *t)
+{
+	unsigned int rounds = READ_ONCE(t->rounds);
+	unsigned long end = jiffies + ST_TIMEOUT / 2;
+
+	while (READ_ONCE(t->rounds) == rounds) {
+		if (time_after(jiffies, end))
+			return false;
+		usleep_range(20, 50);
+	}
+
+	return true;
+}
+
+static void anycontext_threads_add_signal_and_wait(struct kunit *test)
+{
+	static const unsigned int events[] = { ST_IN, ST_OUT, ST_INOUT, ST_OUT };
+	struct st_env *env = test->priv;
+	unsigned long end = jiffies + HZ;
+	struct st_buf *buf = st_buf(test);
+	struct st_thread *t;
+	struct st_signaler s;
+	unsigned int rounds;
+	bool alive = true;
+	int cpu, i;
+
+	t = kunit_kzalloc(test, sizeof(*t) * ARRAY_SIZE(events), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t);
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		t[i].buf = buf;
+		t[i].events = events[i];
+		t[i].task = kthread_run(st_sleep_thread, &t[i], "st-poll/%d", i);
+		alive &= !IS_ERR(t[i].task);
+	}
+
+	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	if (cpu >= nr_cpu_ids)
+		cpu = raw_smp_processor_id();
+	INIT_WORK_ONSTACK(&s.work, st_signaler);
+
+	for (rounds = 0; alive && (rounds < 20 || time_before(jiffies, end)); rounds++) {
+		struct st_fence *f[8], *next, *tmp;
+		bool replaced = false;
+
+		for (i = 0; i < ARRAY_SIZE(f); i++) {
+			f[i] = st_fence(test, i == 5 ? ST_ENABLE_NONE : ST_ENABLE_TRUE);
+			st_attach(test, buf, f[i], st_rnd(env, DMA_RESV_USAGE_BOOKKEEP));
+		}
+		st_shuffle(env, f, ARRAY_SIZE(f), ST_RANDOM);
+
+		/* Four signal elsewhere, two in an interrupt, two here */
+		s.f = f;
+		s.n = 4;
+		s.delay = st_rnd(env, 50);
+		schedule_work_on(cpu, &s.work);
+		irq_work_queue(&f[4]->work);
+		udelay(st_rnd(env, 50));
+		st_signal(f[5]);
+		if (rounds & 1) {
+			/* The same fence under a weaker usage: OUT still waits */
+			st_replace(buf, f[6], f[7], DMA_RESV_USAGE_READ);
+			replaced = true;
+		}
+		st_poll(buf, ST_INOUT);
+		irq_work_queue(&f[6]->work);
+		st_signal(f[7]);
+		flush_work(&s.work);
+		irq_work_sync(&f[4]->work);
+		irq_work_sync(&f[6]->work);
+
+		for (i = 0; i < ARRAY_SIZE(events); i++) {
+			if (st_thread_alive(&t[i]))
+				continue;
+			alive = false;
+			KUNIT_FAIL(test, "round %u%s: waiter %d for %x sleeps for nothing\n",
+				   rounds, replaced ? " (replaced)" : "", i, events[i]);
+		}
+
+		/* The buffer drops its references only as new fences come */
+		st_settle(buf);
+		list_for_each_entry_safe(next, tmp, &env->fences, node) {
+			list_del(&next->node);
+			dma_fence_put(&next->base);
+		}
+	}
+
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		if (IS_ERR(t[i].task))
+			continue;
+		kthread_stop(t[i].task);
+		KUNIT_EXPECT_FALSE(test, t[i].lost);
+	}
+	destroy_work_on_stack(&s.work);
+	KUNIT_EXPECT_TRUE(test, alive);
+	kunit_info(test, "%u rounds\n", rounds);
+}
+
+/*
+ * names: EPOLLRDNORM goes with EPOLLIN, EPOLLWRNORM with EPOLLOUT.
+ */
+
+static void names_rdnorm_is_in_and_wrnorm_is_out(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_waiter *in = st_wait(test, buf, ST_RDNORM);
+	struct st_waiter *out = st_wait(test, buf, ST_WRNORM);
+	unsigned int said;
+
+	st_signal(write);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 0);
+	KUNIT_EXPECT_EQ(test, st_look(in), ST_RDNORM);
+	KUNIT_EXPECT_EQ(test, st_look(out), 0U);
+
+	st_signal(read);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
+	KUNIT_EXPECT_EQ(test, st_look(out), ST_WRNORM);
+
+	/* And of a direction that is not asked for nothing is said */
+	KUNIT_EXPECT_EQ(test, st_poll_said(buf, ST_IN | ST_RDNORM, &said),
+			ST_IN | ST_RDNORM);
+	KUNIT_EXPECT_EQ(test, said & (ST_OUT | ST_WRNORM), 0U);
+	KUNIT_EXPECT_EQ(test, st_poll_said(buf, ST_OUT | ST_WRNORM, &said),
+			ST_OUT | ST_WRNORM);
+	KUNIT_EXPECT_EQ(test, said & (ST_IN | ST_RDNORM), 0U);
+	KUNIT_EXPECT_EQ(test, st_poll_said(buf, ST_RDNORM | ST_WRNORM, &said),
+			ST_RDNORM | ST_WRNORM);
+	KUNIT_EXPECT_EQ(test, said & ~(ST_INOUT | ST_RDNORM | ST_WRNORM), 0U);
+}
+
+static void names_a_fence_with_an_error_has_signaled(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_waiter *w = st_wait(test, buf, ST_INOUT);
+
+	dma_fence_set_error(&f->base, -EIO);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+	st_signal(f);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+}
+
+static struct kunit_case st_cases[] = {
+	KUNIT_CASE(exact_a_buffer_without_fences_is_ready),
+	KUNIT_CASE_PARAM(exact_each_usage_holds_up_its_directions,
+			 st_usage_gen_params),
+	KUNIT_CASE(exact_a_direction_does_not_depend_on_what_else_is_polled),
+	KUNIT_CASE(exact_a_fence_is_asked_whether_it_is_done),
+	KUNIT_CASE(exact_fences_which_complete_when_enabled_do_not_count),
+	KUNIT_CASE(exact_a_fence_that_was_replaced_does_not_count),
+	KUNIT_CASE(exact_poll_agrees_with_dma_resv_at_every_step),
+	KUNIT_CASE_PARAM(one_wakeup_for_any_number_of_fences,
+			 st_pattern_gen_params),
+	KUNIT_CASE_PARAM(one_wakeup_when_fences_signal_in_a_burst,
+			 st_pattern_gen_params),
+	KUNIT_CASE(one_wakeup_names_both_directions),
+	KUNIT_CASE(woken_after_a_look_without_a_queue_function),
+	KUNIT_CASE(woken_for_the_direction_that_became_ready),
+	KUNIT_CASE(woken_is_every_exclusive_waiter_for_another_direction),
+	KUNIT_CASE(woken_is_every_waiter),
+	KUNIT_CASE(woken_not_before_a_fence_that_was_added_meanwhile),
+	KUNIT_CASE(woken_after_a_fence_added_between_signal_and_wake),
+	KUNIT_CASE(woken_when_a_replaced_fence_signals_at_the_latest),
+	KUNIT_CASE(woken_who_sleeps_on_a_claim_that_comes_to_nothing),
+	KUNIT_CASE(quiet_polls_of_an_idle_buffer_wake_nobody),
+	KUNIT_CASE(quiet_polls_of_a_busy_buffer_wake_nobody),
+	KUNIT_CASE(quiet_signals_that_nobody_waits_for),
+	KUNIT_CASE(nonblocking_while_somebody_holds_the_reservation_lock),
+	KUNIT_CASE(nonblocking_with_preemption_disabled),
+	KUNIT_CASE(neutral_pending_callbacks_hold_their_fence_only),
+	KUNIT_CASE(neutral_a_fence_lives_as_long_as_its_callback),
+	KUNIT_CASE(neutral_the_last_close_frees_at_once),
+	KUNIT_CASE(neutral_close_while_the_callback_moves_on),
+	KUNIT_CASE(no_alloc_in_poll_callback_and_irq_work),
+	KUNIT_CASE_PARAM(signaling_is_enabled_by_a_single_look,
+			 st_usage_gen_params),
+	KUNIT_CASE(signaling_of_any_kind),
+	KUNIT_CASE(signaling_comes_to_every_fence_while_somebody_waits),
+	KUNIT_CASE_PARAM(shared_by_all_waiters_is_one_callback_per_direction,
+			 st_pattern_gen_params),
+	KUNIT_CASE(shared_callbacks_do_not_follow_what_nobody_waits_for),
+	KUNIT_CASE_PARAM(anycontext_hard_interrupt, st_pattern_gen_params),
+	KUNIT_CASE(anycontext_another_cpu),
+	KUNIT_CASE_PARAM(anycontext_a_whole_timeline_under_one_lock,
+			 st_pattern_gen_params),
+	KUNIT_CASE(anycontext_fences_of_arrays_and_chains),
+	KUNIT_CASE(anycontext_signal_while_closing),
+	KUNIT_CASE(anycontext_threads_add_signal_and_wait),
+	KUNIT_CASE(names_rdnorm_is_in_and_wrnorm_is_out),
+	KUNIT_CASE(names_a_fence_with_an_error_has_signaled),
+	{}
+};
+
+static struct kunit_suite st_suite = {
+	.name = "dma-buf-poll",
+	.init = st_init,
+	.exit = st_exit,
+	.test_cases = st_cases,
+};
+
+kunit_test_suite(st_suite);
+
+MODULE_DESCRIPTION("KUnit tests for poll() on dma-buf files");
+MODULE_LICENSE("GPL");
+/* What MODULE_IMPORT_NS() takes has changed, what it says has not. */
+MODULE_INFO(import_ns, "DMA_BUF");

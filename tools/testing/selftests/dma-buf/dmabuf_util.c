@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the dma-buf tests share: buffers, fences, and views of the kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+#include <linux/sync_file.h>
+#include <linux/types.h>
+#include <linux/udmabuf.h>
+#include <drm/drm.h>
+#include <drm/vgem_drm.h>
+
+#include "dmabuf_util.h"
+
+/* Since 6.0; the tests are also run on what came before. */
+#ifndef DMA_BUF_IOCTL_IMPORT_SYNC_FILE
+struct dma_buf_export_sync_file {
+	__u32 flags;
+	__s32 fd;
+};
+
+struct dma_buf_import_sync_file {
+	__u32 flags;
+	__s32 fd;
+};
+
+#define DMA_BUF_IOCTL_EXPORT_SYNC_FILE \
+	_IOWR(DMA_BUF_BASE, 2, struct dma_buf_export_sync_file)
+#define DMA_BUF_IOCTL_IMPORT_SYNC_FILE \
+	_IOW(DMA_BUF_BASE, 3, struct dma_buf_import_sync_file)
+#endif
+
+/* sw_sync is for tests only and has no uapi header. */
+struct sw_sync_create_fence_data {
+	__u32 value;
+	char name[32];
+	__s32 fence;
+};
+
+#define SW_SYNC_IOC_MAGIC	'W'
+#define SW_SYNC_IOC_CREATE_FENCE \
+	_IOWR(SW_SYNC_IOC_MAGIC, 0, struct sw_sync_create_fence_data)
+#define SW_SYNC_IOC_INC \
+	_IOW(SW_SYNC_IOC_MAGIC, 1, __u32)
+
+#define DEBUGFS			"/sys/kernel/debug"
+#define SW_SYNC_PATH		DEBUGFS "/sync/sw_sync"
+#define SYNC_INFO_PATH		DEBUGFS "/sync/info"
+#define BUFINFO_PATH		DEBUGFS "/dma_buf/bufinfo"
+#define UDMABUF_PATH		"/dev/udmabuf"
+#define SYSTEM_HEAP_PATH	"/dev/dma_heap/system"
+#define DRM_NODES		64
+
+static int xioctl(int fd, unsigned long request, void *arg)
+{
+	int ret;
+
+	do {
+		ret = ioctl(fd, request, arg);
+	} while (ret < 0 && (errno == EINTR || errno == EAGAIN));
+
+	return ret < 0 ? -errno : ret;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int open_path(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A file of debugfs, which nobody may have mounted yet. */
+static bool debugfs_has(const char *path)
+{
+	if (!access(path, R_OK))
+		return true;
+	mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
+	return !access(path, R_OK);
+}
+
+void sleep_ms(unsigned int ms)
+{
+	usleep(ms * 1000);
+}
+
+long long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/*
+ * Exporters
+ */
+
+static bool drm_driver_is(int fd, const char *driver)
+{
+	char name[32] = "";
+	struct drm_version version = {
+		.name = name,
+		.name_len = sizeof(name) - 1,
+	};
+
+	return !xioctl(fd, DRM_IOCTL_VERSION, &version) && !strcmp(name, driver);
+}
+
+static int vgem_open(void)
+{
+	char path[32];
+	int i, fd;
+
+	/* dumb buffers are created on the primary node, not on the render node */
+	for (i = 0; i < DRM_NODES; i++) {
+		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
+		fd = open_path(path, O_RDWR);
+		if (fd < 0)
+			continue;
+		if (drm_driver_is(fd, "vgem"))
+			return fd;
+		close(fd);
+	}
+
+	return -ENODEV;
+}
+
+const char *exporter_missing(enum dmabuf_exporter exporter)
+{
+	int fd;
+
+	switch (exporter) {
+	case EXPORTER_UDMABUF:
+		if (access(UDMABUF_PATH, R_OK | W_OK))
+			return "cannot access " UDMABUF_PATH;
+		return NULL;
+	case EXPORTER_SYSTEM_HEAP:
+		if (access(SYSTEM_HEAP_PATH, R_OK))
+			return "cannot access " SYSTEM_HEAP_PATH;
+		return NULL;
+	case EXPORTER_VGEM:
+		fd = vgem_open();
+		if (fd < 0)
+			return "cannot find a card of vgem in /dev/dri";
+		close(fd);
+		return NULL;
+	}
+
+	return "unknown exporter";
+}
+
+static int udmabuf_create(size_t size)
+{
+	struct udmabuf_create create = {
+		.flags = UDMABUF_FLAGS_CLOEXEC,
+		.size = size,
+	};
+	int dev, ret;
+
+	dev = open_path(UDMABUF_PATH, O_RDWR);
+	if (dev < 0)
+		return dev;
+
+	create.memfd = memfd_create("dmabuf-selftest", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	if (ftruncate(create.memfd, size) ||
+	    fcntl(create.memfd, F_ADD_SEALS, F_SEAL_SHRINK))
+		ret = -errno;
+	else
+		ret = xioctl(dev, UDMABUF_CREATE, &create);
+	close(create.memfd);
+	close(dev);
+	return ret;
+}
+
+static int system_heap_create(size_t size)
+{
+	struct dma_heap_allocation_data alloc = {
+		.len = size,
+		.fd_flags = O_RDWR | O_CLOEXEC,
+	};
+	int dev, ret;
+
+	dev = open_path(SYSTEM_HEAP_PATH, O_RDONLY);
+	if (dev < 0)
+		return dev;
+
+	ret = xioctl(dev, DMA_HEAP_IOCTL_ALLOC, &alloc);
+	close(dev);
+	return ret < 0 ? ret : (int)alloc.fd;
+}
+
+static int vgem_create(struct dmabuf *buf)
+{
+	struct drm_mode_create_dumb dumb = {
+		.width = 16,
+		.height = 16,
+		.bpp = 32,
+	};
+	struct drm_prime_handle prime = {
+		.flags = DRM_CLOEXEC | DRM_RDWR,
+	};
+	int ret;
+
+	if (buf->drm_fd < 0)
+		buf->drm_fd = vgem_open();
+	if (buf->drm_fd < 0)
+		return buf->drm_fd;
+
+	ret = xioctl(buf->drm_fd, DRM_IOCTL_MODE_CREATE_DUMB, &dumb);
+	if (ret)
+		return ret;
+
+	buf->handle = dumb.handle;
+	prime.handle = dumb.handle;
+	ret = xioctl(buf->drm_fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
+	return ret ? ret : prime.fd;
+}
+
+static int dmabuf_export(struct dmabuf *buf, enum dmabuf_exporter exporter)
+{
+	size_t size = sysconf(_SC_PAGESIZE);
+	struct stat st;
+
+	switch (exporter) {
+	case EXPORTER_UDMABUF:
+		buf->fd = udmabuf_create(size);
+		break;
+	case EXPORTER_SYSTEM_HEAP:
+		buf->fd = system_heap_create(size);
+		break;
+	case EXPORTER_VGEM:
+		buf->fd = vgem_create(buf);
+		break;
+	}
+
+	if (buf->fd < 0)
+		return buf->fd;
+	if (fstat(buf->fd, &st))
+		return -errno;
+	buf->ino = st.st_ino;
+	return 0;
+}
+
+int dmabuf_create(struct dmabuf *buf, enum dmabuf_exporter exporter)
+{
+	*buf = (struct dmabuf) { .fd = -1, .drm_fd = -1 };
+	return dmabuf_export(buf, exporter);
+}
+
+void dmabuf_close(struct dmabuf *buf)
+{
+	struct drm_gem_close close_handle = { .handle = buf->handle };
+
+	/* an exported GEM handle holds a reference on its dma-buf */
+	if (buf->handle)
+		xioctl(buf->drm_fd, DRM_IOCTL_GEM_CLOSE, &close_handle);
+	buf->handle = 0;
+	close_fd(&buf->fd);
+}
+
+int dmabuf_replace(struct dmabuf *buf, enum dmabuf_exporter exporter)
+{
+	dmabuf_close(buf);
+	return dmabuf_export(buf, exporter);
+}
+
+void dmabuf_destroy(struct dmabuf *buf)
+{
+	dmabuf_close(buf);
+	close_fd(&buf->drm_fd);
+}
+
+/*
+ * Fences
+ */
+
+int sw_sync_timeline(void)
+{
+	return open_path(SW_SYNC_PATH, O_RDWR);
+}
+
+int sw_sync_fence(int timeline, uint32_t value)
+{
+	struct sw_sync_create_fence_data data = {
+		.value = value,
+		.name = "dmabuf-selftest",
+	};
+	int ret = xioctl(timeline, SW_SYNC_IOC_CREATE_FENCE, &data);
+
+	return ret ? ret : data.fence;
+}
+
+int sw_sync_inc(int timeline, uint32_t by)
+{
+	return xioctl(timeline, SW_SYNC_IOC_INC, &by);
+}
+
+int sw_sync_live_fences(void)
+{
+	char line[128], name[18];
+	bool ours = false;
+	int fences = 0;
+	FILE *f;
+
+	if (!debugfs_has(SYNC_INFO_PATH))
+		return -ENOENT;
+	f = fopen(SYNC_INFO_PATH, "r");
+	if (!f)
+		return -errno;
+
+	/* "name: value" of each timeline, then its fences, indented */
+	prctl(PR_GET_NAME, name);
+	strcat(name, ":");
+	while (fgets(line, sizeof(line), f) && strncmp(line, "fences:", 7)) {
+		if (line[0] != ' ')
+			ours = !strncmp(line, name, strlen(name));
+		else if (ours)
+			fences++;
+	}
+	fclose(f);
+	return fences;
+}
+
+int sync_file_merge(int fd1, int fd2)
+{
+	struct sync_merge_data data = {
+		.name = "dmabuf-selftest",
+		.fd2 = fd2,
+	};
+	int ret = xioctl(fd1, SYNC_IOC_MERGE, &data);
+
+	return ret ? ret : data.fence;
+}
+
+int dmabuf_import_sync_file(int dmabuf_fd, int sync_fd, enum fence_usage usage)
+{
+	struct dma_buf_import_sync_file data = {
+		.flags = usage == FENCE_WRITE ? DMA_BUF_SYNC_WRITE : DMA_BUF_SYNC_READ,
+		.fd = sync_fd,
+	};
+
+	return xioctl(dmabuf_fd, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &data);
+}
+
+int dmabuf_export_sync_file(int dmabuf_fd, enum fence_usage usage)
+{
+	struct dma_buf_export_sync_file data = {
+		.flags = usage == FENCE_WRITE ? DMA_BUF_SYNC_WRITE : DMA_BUF_SYNC_READ,
+	};
+	int ret = xioctl(dmabuf_fd, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &data);
+
+	return ret ? ret : data.fd;
+}
+
+const char *fence_source_missing(enum fence_source source, int dmabuf_fd)
+{
+	if (source == FENCES_VGEM)
+		return NULL; /* comes with the exporter */
+
+	if (!debugfs_has(SW_SYNC_PATH))
+		return "cannot access " SW_SYNC_PATH;
+	/* a kernel that knows the ioctl complains about the descriptor */
+	if (dmabuf_import_sync_file(dmabuf_fd, -1, FENCE_READ) == -ENOTTY)
+		return "this kernel has no DMA_BUF_IOCTL_IMPORT_SYNC_FILE";
+	return NULL;
+}
+
+int fence_prepare(struct fence *fence, enum fence_source source)
+{
+	*fence = (struct fence) {
+		.source = source,
+		.timeline = -1,
+		.sync_fd = -1,
+		.drm_fd = -1,
+	};
+
+	/* vgem makes its fence when it attaches it */
+	if (source == FENCES_VGEM)
+		return 0;
+
+	fence->timeline = sw_sync_timeline();
+	if (fence->timeline < 0)
+		return fence->timeline;
+	fence->sync_fd = sw_sync_fence(fence->timeline, 1);
+	return fence->sync_fd < 0 ? fence->sync_fd : 0;
+}
+
+int fence_attach(struct fence *fence, struct dmabuf *buf, enum fence_usage usage)
+{
+	struct drm_vgem_fence_attach attach = {
+		.handle = buf->handle,
+		.flags = usage == FENCE_WRITE ? VGEM_FENCE_WRITE : 0,
+	};
+	int ret;
+
+	if (fence->source == FENCES_SW_SYNC)
+		return dmabuf_import_sync_file(buf->fd, fence->sync_fd, usage);
+
+	ret = xioctl(buf->drm_fd, DRM_IOCTL_VGEM_FENCE_ATTACH, &attach);
+	if (ret)
+		return ret;
+	fence->drm_fd = buf->drm_fd;
+	fence->vgem_id = attach.out_fence;
+	return 0;
+}
+
+int fence_signal(struct fence *fence)
+{
+	struct drm_vgem_fence_signal signal = { .fence = fence->vgem_id };
+
+	if (fence->source == FENCES_SW_SYNC)
+		return sw_sync_inc(fence->timeline, 1);
+
+	/* vgem forgets a fence once it was signaled */
+	fence->vgem_id = 0;
+	return xioctl(fence->drm_fd, DRM_IOCTL_VGEM_FENCE_SIGNAL, &signal);
+}
+
+void fence_close(struct fence *fence)
+{
+	if (fence->vgem_id)
+		fence_signal(fence);
+	close_fd(&fence->sync_fd);
+	close_fd(&fence->timeline);
+}
+
+/*
+ * Views of the kernel
+ */
+
+long dmabuf_file_count(unsigned long ino)
+{
+	unsigned long line_ino;
+	long line_count, count = 0;
+	char line[512];
+	FILE *f;
+
+	if (!debugfs_has(BUFINFO_PATH))
+		return -ENOENT;
+	f = fopen(BUFINFO_PATH, "r");
+	if (!f)
+		return -errno;
+
+	/* size flags mode count exporter ino name */
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*x %*x %*x %ld %*s %lu",
+			   &line_count, &line_ino) == 2 && line_ino == ino)
+			count = line_count;
+	}
+	fclose(f);
+	return count;
+}
+
+int sched_sample(pid_t tid, struct sched_sample *sample)
+{
+	char path[32], line[128];
+	int found = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return -errno;
+
+	while (found < 2 && fgets(line, sizeof(line), f)) {
+		found += sscanf(line, "State: %c", &sample->state) == 1;
+		found += sscanf(line, "voluntary_ctxt_switches: %ld",
+				&sample->nvcsw) == 1;
+	}
+	fclose(f);
+	return found == 2 ? 0 : -ESRCH;
+}
+
+int kernel_log_open(void)
+{
+	int fd = open_path("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* Not for a lockup or a stall: a loaded machine may well report those. */
+static bool is_kernel_warning(const char *record)
+{
+	static const char * const bad[] = {
+		"WARNING: ", "kernel BUG at", "BUG: KASAN", "BUG: KCSAN",
+		"BUG: sleeping", "BUG: unable", "refcount_t: ", NULL,
+	};
+	const char * const *text;
+
+	for (text = bad; *text; text++) {
+		if (strstr(record, *text))
+			return true;
+	}
+	return false;
+}
+
+int kernel_log_warnings(int fd)
+{
+	char record[8192];
+	int warnings = 0;
+	ssize_t len;
+
+	while (fd >= 0) {
+		len = read(fd, record, sizeof(record) - 1);
+		if (len < 0 && (errno == EPIPE || errno == EINTR))
+			continue; /* records were lost, go on with the next */
+		if (len <= 0)
+			break;
+		record[len] = '\0';
+		if (is_kernel_warning(record) && !warnings++)
+			dprintf(STDOUT_FILENO, "# kernel log: %s\n",
+				strtok(record, "\n"));
+	}
+
+	return warnings;
+}

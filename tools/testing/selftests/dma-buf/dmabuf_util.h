@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the dma-buf tests share: buffers from several exporters, fences from
+ * several sources, and the views of the kernel from which the tests judge.
+ *
+ * Unless said otherwise a function returns 0 (or a file descriptor) or -errno.
+ */
+#ifndef __SELFTEST_DMABUF_UTIL_H
+#define __SELFTEST_DMABUF_UTIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/*
+ * Nothing here is expected to take anywhere near this long: it is the point at
+ * which a test gives up on something that should have happened.
+ */
+#define GIVE_UP_MS	4000
+
+/* How long something that must not happen is given to happen. */
+#define SETTLE_MS	20
+
+enum dmabuf_exporter {
+	EXPORTER_UDMABUF,
+	EXPORTER_SYSTEM_HEAP,
+	EXPORTER_VGEM,
+};
+
+enum fence_source {
+	/* one timeline per fence, through DMA_BUF_IOCTL_IMPORT_SYNC_FILE */
+	FENCES_SW_SYNC,
+	/* DRM_IOCTL_VGEM_FENCE_ATTACH, which refuses conflicting fences */
+	FENCES_VGEM,
+};
+
+enum fence_usage {
+	FENCE_READ,
+	FENCE_WRITE,
+};
+
+struct dmabuf {
+	int fd;
+	unsigned long ino;
+	/* vgem only; the fences of vgem live and die with drm_fd */
+	int drm_fd;
+	uint32_t handle;
+};
+
+struct fence {
+	enum fence_source source;
+	/* sw_sync; closing the timeline signals the fence with an error */
+	int timeline;
+	int sync_fd;
+	/* vgem */
+	int drm_fd;
+	uint32_t vgem_id;
+};
+
+/* Why the exporter or source cannot be used here, or NULL. */
+const char *exporter_missing(enum dmabuf_exporter exporter);
+const char *fence_source_missing(enum fence_source source, int dmabuf_fd);
+
+int dmabuf_create(struct dmabuf *buf, enum dmabuf_exporter exporter);
+/* Closes the buffer and makes another, with vgem's fences left pending. */
+int dmabuf_replace(struct dmabuf *buf, enum dmabuf_exporter exporter);
+/* Drops what keeps the buffer alive, but leaves vgem's fences pending. */
+void dmabuf_close(struct dmabuf *buf);
+void dmabuf_destroy(struct dmabuf *buf);
+
+/* A fence that is ready to be attached with as little ado as possible. */
+int fence_prepare(struct fence *fence, enum fence_source source);
+int fence_attach(struct fence *fence, struct dmabuf *buf, enum fence_usage usage);
+int fence_signal(struct fence *fence);
+void fence_close(struct fence *fence);
+
+int sw_sync_timeline(void);
+int sw_sync_fence(int timeline, uint32_t value);
+int sw_sync_inc(int timeline, uint32_t by);
+/* Fences still referenced on the timelines that carry this process' name. */
+int sw_sync_live_fences(void);
+int sync_file_merge(int fd1, int fd2);
+int dmabuf_import_sync_file(int dmabuf_fd, int sync_fd, enum fence_usage usage);
+/* A sync_file for what an access of this kind has to wait for. */
+int dmabuf_export_sync_file(int dmabuf_fd, enum fence_usage usage);
+
+/* References held on the file of the buffer; 0 once it is freed. */
+long dmabuf_file_count(unsigned long ino);
+
+struct sched_sample {
+	char state;
+	long nvcsw;
+};
+
+/* Of any thread, its state and how often it went to sleep of its own accord. */
+int sched_sample(pid_t tid, struct sched_sample *sample);
+
+void sleep_ms(unsigned int ms);
+long long now_ms(void);
+
+/* Warnings of the kernel logged since, with the first of them printed. */
+int kernel_log_open(void);
+int kernel_log_warnings(int fd);
+
+/* A measured figure, for a report to pick up. */
+#define figure(contract, value, what, ...)				\
+	dprintf(STDOUT_FILENO, "# figure: " contract " " what " = %ld\n", \
+		##__VA_ARGS__, (long)(value))
+
+#endif /* __SELFTEST_DMABUF_UTIL_H */

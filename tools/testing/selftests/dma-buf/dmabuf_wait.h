@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Every way there is to wait for a file, behind one face.
+ *
+ * Events are those of poll(2), which epoll and io_uring share, and select(2)
+ * is translated. A wait returns the events that are ready, 0 when none became
+ * so in time, or -errno.
+ */
+#ifndef __SELFTEST_DMABUF_WAIT_H
+#define __SELFTEST_DMABUF_WAIT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum wait_kind {
+	WAIT_POLL,
+	WAIT_PPOLL,
+	WAIT_SELECT,
+	WAIT_EPOLL_LT,
+	WAIT_EPOLL_ET,
+	WAIT_EPOLL_ONESHOT,
+	WAIT_EPOLL_EXCLUSIVE,
+	WAIT_EPOLL_NESTED,
+	WAIT_IO_URING,
+	WAIT_IO_URING_MULTISHOT,
+	WAIT_KINDS,
+};
+
+const char *wait_kind_name(enum wait_kind kind);
+
+/* Why this kind cannot be used here, or NULL. */
+const char *wait_kind_missing(enum wait_kind kind);
+
+/*
+ * A file that is being watched in one of the ways. What a kind keeps in the
+ * kernel between two waits (an epoll instance, a request of io_uring) stays
+ * there from one call of poller_wait() to the next.
+ */
+struct poller;
+
+struct poller *poller_open(enum wait_kind kind, int fd, short events);
+int poller_wait(struct poller *p, int timeout_ms);
+/* epoll: EPOLL_CTL_MOD with the same events as before */
+int poller_rearm(struct poller *p);
+/* io_uring: takes the request back; what it completed with is left to wait for */
+int poller_cancel(struct poller *p);
+void poller_close(struct poller *p);
+
+/* How many times in a row the poller reports something right now. */
+int poller_drain(struct poller *p, int rounds);
+
+/* What fd has ready now, asked in one of the ways. */
+int wait_now(enum wait_kind kind, int fd, short events);
+
+/*
+ * A thread that sleeps until events are ready: started, known to be asleep,
+ * and joined. It wakes up by itself only long after the test has given up on
+ * it, and so never passes for woken.
+ */
+struct waiter;
+
+struct waiter *waiter_start(enum wait_kind kind, int fd, short events);
+/* Waits until it has gone to sleep at least that many times. */
+int waiter_wait_asleep(struct waiter *w, long times);
+bool waiter_returned(struct waiter *w);
+/* How often it went to sleep up to now. */
+long waiter_sleeps(struct waiter *w);
+/* Waits for its return, and returns what it was woken with. */
+int waiter_join(struct waiter *w, long *wakeups);
+
+#endif /* __SELFTEST_DMABUF_WAIT_H */
