@@ -100,3 +100,12 @@ clean:
 
 distclean:
 	rm -rf build "$${XDG_CACHE_HOME:-$$HOME/.cache}/dma-buf-poll"
+
+.PHONY: kunit mutants
+kunit:
+	@$(T)/deps.sh
+	@$(T)/kunit.sh '$(BASE)'
+
+mutants:
+	@$(T)/deps.sh
+	@$(T)/mutants.py '$(BASE)' $(MUTANTS)

@@ -69,7 +69,7 @@ kmake() {
 
 # Only what is said about our files counts; make needs to see them as changed.
 on_ours() {
-	local files=()
+	local file
 
 	for file in "${own_c[@]}" drivers/dma-buf/dma-resv.c drivers/dma-buf/dma-buf.c; do
 		[ -f "$src/$file" ] || continue
@@ -81,10 +81,12 @@ check "W=1 says nothing" on_ours W=1
 check "sparse says nothing" on_ours C=1 CHECK="sparse -Wcontext"
 
 kernel_doc() {
-	local files=()
+	local files=() tool=scripts/kernel-doc
 
+	[ -e "$src/$tool" ] || tool=tools/docs/kernel-doc
 	mapfile -t files < <(printf '%s\n' "${own[@]}" | grep -E '^(drivers|include)/.*\.[ch]$')
-	(cd "$src" && scripts/kernel-doc -none -Wall "${files[@]}" 2>&1) | grep -E 'warning|error' || :
+	[ ${#files[@]} -gt 0 ] || return 0
+	(cd "$src" && "$tool" -none -Wall "${files[@]}" 2>&1) | grep -iE 'warning|error' || :
 }
 check "kernel-doc says nothing" kernel_doc
 

@@ -3,7 +3,7 @@
 #
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
-# The groups: build (the default), check.
+# The groups: build (the default), check, bench.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -11,12 +11,14 @@ build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
 check="b4 codespell git-email libemail-valid-perl python3-ply shellcheck sparse"
+bench="gnuplot-nox"
 
 packages=$build
 for group; do
 	case $group in
 	build) ;;
 	check) packages+=" $check" ;;
+	bench) packages+=" $bench" ;;
 	*) die "deps.sh: no group '$group'" ;;
 	esac
 done

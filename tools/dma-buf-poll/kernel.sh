@@ -102,7 +102,10 @@ progress() {
 nice "${kmake[@]}" -j"$(($(nproc) + 1))" bzImage modules 2>&1 | progress ||
 	die "$base $name: the kernel does not build: $(grep -m1 -E '(error|Error)[: ]' "$log" || tail -n1 "$log") (see $log)"
 [ -f "$image" ] || die "$base $name: no bzImage (see $log)"
-[ -z "$expected" ] || cp "$out/$name.count" "$cache/count-$base-$name"
+# What an incremental build compiled says nothing about the next full one.
+if [ "$(cat "$out/$name.count")" -gt "$(cat "$cache/count-$base-$name" 2>/dev/null || echo 0)" ]; then
+	cp "$out/$name.count" "$cache/count-$base-$name"
+fi
 printf '%s\n' "$key" >"$stamp.new"
 mv "$stamp.new" "$stamp"
 say "$base $name: built in $((SECONDS - start)) s"

@@ -3,7 +3,8 @@
 #
 # selftest.sh BASE VARIANT [TEST]...: run the kselftest in a guest
 #
-# Prints its KTAP, and keeps it in build/BASE/log/selftest-VARIANT.results. The
+# Prints its KTAP, and keeps it in build/BASE/log/selftest-VARIANT.results, after
+# that of the KUnit modules of the kernel, where it has any. The
 # tests are what `make kselftest-install TARGETS=dma-buf` installs; name some of
 # them to run only those. TESTFLAGS goes to each, REPEAT=n runs all n times, and
 # SMP=n gives the guest n CPUs.
@@ -61,7 +62,27 @@ for test in "${tests[@]}"; do
 	[ -x "$install/dma-buf/$test" ] || die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt" | paste -sd' ')"
 done
 
-job="cd /kselftest/dma-buf; failed=0; i=0
+# KUnit runs when its module is loaded. Only those that the series adds: on
+# mainline that is the module all tests of dma-buf are in.
+files=(--file "$install:kselftest")
+job="failed=0
+"
+if [ $# = 0 ] && [ "$variant" = patched ]; then
+	for module in "$out/$name"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit}.ko; do
+		[ -f "$module" ] || continue
+		files+=(--file "$module:${module##*/}")
+		job+="echo '# run: ${module##*/}'
+insmod /${module##*/} || failed=1
+"
+	done
+	job+="for r in /sys/kernel/debug/kunit/*/results; do
+	[ -f \"\$r\" ] || continue
+	sed 's/^ *\\(not \\)\\?ok/\\1ok/' \"\$r\" | tee /tmp/kunit
+	! grep -q '^not ok' /tmp/kunit || failed=1
+done
+"
+fi
+job+="cd /kselftest/dma-buf; i=0
 while [ \$i -lt $repeat ]; do
 	for t in ${tests[*]}; do
 		echo \"# run: \$t\"
@@ -80,4 +101,4 @@ progress=()
 	--out "$out/log/selftest-$name" --smp "${SMP:-2}" \
 	--timeout "${TIMEOUT:-$((repeat * slow * 300))}" \
 	--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
-	${APPEND:+--append "$APPEND"} --file "$install:kselftest" "$job"
+	${APPEND:+--append "$APPEND"} "${files[@]}" "$job"

@@ -49,10 +49,20 @@ contract() {
 	"$tools/report.py" --tests "$1"
 }
 
+# Mail needs a sender, and not every machine that runs the tests has one.
+mail() {
+	if git -C "$top" config user.email >/dev/null; then
+		"$tools/send-check.sh" "$1"
+	else
+		echo "ok - the series as mail # SKIP nobody to send it: git config user.name and user.email"
+		echo "0 passed, 0 failed, 1 skipped"
+	fi
+}
+
 for base in "${list[@]}"; do
 	part "$base: the contract" contract "$base"
 	part "$base: static checks" "$tools/check.sh" "$base"
-	part "$base: the series as mail" "$tools/send-check.sh" "$base"
+	part "$base: the series as mail" mail "$base"
 	if [ -f "$top/drivers/dma-buf/st-dma-buf-poll.c" ] && [ "$base" != 5.10 ]; then
 		part "$base: KUnit" "$tools/kunit.sh" "$base"
 	fi
