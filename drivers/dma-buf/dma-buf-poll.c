@@ -214,27 +214,6 @@ static void dma_buf_poll_work(struct irq_work *work)
 }
 
 /*
- * Is the direction known to wait for a fence that has not signaled? Then the
- * callback on that fence is still to come, and will find the caller, who is on
- * the wait queue if it is going to sleep.
- */
-static bool dma_buf_poll_armed(struct dma_buf_poll_cb *dcb)
-{
-	struct dma_fence *fence;
-	bool armed;
-
-	rcu_read_lock();
-	fence = dma_fence_get_rcu_safe(&dcb->fence);
-	rcu_read_unlock();
-	if (!fence)
-		return false;
-
-	armed = READ_ONCE(dcb->owed) && !dma_fence_is_signaled(fence);
-	dma_fence_put(fence);
-	return armed;
-}
-
-/*
  * Claim the direction and wait for @fence, unless somebody else does already.
  * Returns whether there is anything left to wait for. Out of line to keep it
  * out of the way of those who only look.
@@ -277,13 +256,22 @@ static noinline bool dma_buf_poll_claim(struct dma_buf_poll_cb *dcb,
  */
 static bool dma_buf_poll_ready(struct dma_buf_poll_cb *dcb)
 {
-	struct dma_fence *fence;
+	struct dma_fence *fence = dma_buf_poll_fence(dcb, true);
 
-	if (dma_buf_poll_armed(dcb))
+	if (!fence)
+		return true;
+
+	/*
+	 * Known to wait for this very fence already: its callback is still to
+	 * come, and will find the caller, who is on the wait queue if it is
+	 * going to sleep.
+	 */
+	if (fence == rcu_access_pointer(dcb->fence) && READ_ONCE(dcb->owed)) {
+		dma_fence_put(fence);
 		return false;
+	}
 
-	fence = dma_buf_poll_fence(dcb, true);
-	return !fence || !dma_buf_poll_claim(dcb, fence);
+	return !dma_buf_poll_claim(dcb, fence);
 }
 
 /**

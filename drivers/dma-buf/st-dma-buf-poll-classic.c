@@ -513,7 +513,8 @@ static void sleepers(struct kunit *test)
 	for (order = 0; order < ARRAY_SIZE(st_orders); order++) {
 		bool released;
 		struct dma_buf *dmabuf = st_buf(test, &released);
-		struct st_waiter in, out[2];
+		/* With lockdep in them too much for the stack */
+		static struct st_waiter in, out[2];
 		struct st_fence *f[3];
 		unsigned int expect_in = 0;
 

@@ -68,7 +68,7 @@ for pass in 1 2; do
 	for variant in stock patched; do
 		run "$variant" "$pass" icount --accel icount -- \
 			"/poll_bench -i poll signals wait export syncobj"
-		run "$variant" "$pass" smp --accel tcg --smp 4 -- \
+		run "$variant" "$pass" smp --accel tcg --smp 4 --append no_timer_check -- \
 			"/poll_bench $options threads user"
 	done
 done

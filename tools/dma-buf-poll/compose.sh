@@ -108,7 +108,23 @@ changed() {
 		! g diff --quiet HEAD
 }
 
-if [ -f "$stamp" ] && [ "$(cat "$out/base.id")" = "$id" ]; then
+# What the series changes has to be in the commit of the base: else git takes it
+# away when it goes back there.
+touched() {
+	local patch
+
+	for patch in "${patches[@]}"; do
+		sed -n 's/^--- a\///p' "$top/$patch"
+	done | sort -u
+}
+
+complete() {
+	touched | while read -r path; do
+		g cat-file -e "base:$path" 2>/dev/null || exit 1
+	done
+}
+
+if [ -f "$stamp" ] && [ "$(cat "$out/base.id")" = "$id" ] && complete; then
 	if [ "$(sed -n 1p "$stamp")" = "$key" ]; then
 		changed && say "$base: with your own changes in build/$base/src"
 		exit 0
@@ -121,8 +137,11 @@ else
 		die "$base: the base is now $id, but build/$base/src has changes: save them, then remove that directory"
 	fi
 	say "composing build/$base/src from $id"
-	rm -rf "$stamp" "$out/base.id" "$src" "$src.part" "$out/stock" "$out"/stock-* \
-		"$out"/patched "$out"/patched-*
+	# The same sources again have the same times: what was built stays good.
+	if [ -f "$out/base.id" ] && [ "$(cat "$out/base.id")" != "$id" ]; then
+		rm -rf "$out"/{stock,patched,kunit,mutant}*
+	fi
+	rm -rf "$stamp" "$out/base.id" "$src" "$src.part"
 	need_space "$out" 4
 	mkdir -p "$src.part"
 	if [ -n "${KSRC:-}" ]; then
@@ -145,9 +164,7 @@ else
 	echo '*' >"$src/.git/info/exclude"
 	(
 		cd "$src"
-		for patch in "${patches[@]}"; do
-			sed -n 's/^--- a\///p' "$top/$patch"
-		done
+		touched
 		printf '%s\n' MAINTAINERS Makefile drivers/dma-buf include/linux/dma-*.h \
 			tools/testing/selftests/Makefile Documentation/driver-api/*.rst
 	) | sort -u | while read -r path; do

@@ -134,16 +134,24 @@ static uint64_t now_ns(clockid_t clock)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+#ifdef __has_builtin
+#if __has_builtin(__builtin_ia32_rdtsc)
+#define read_ticks()	__builtin_ia32_rdtsc()
+#endif
+#endif
+#ifndef read_ticks
+#define read_ticks()	now_ns(CLOCK_MONOTONIC)
+#endif
+
 static inline uint64_t ticks(void)
 {
-#if defined(__x86_64__) || defined(__i386__)
-	unsigned int lo, hi;
+	uint64_t t;
 
-	asm volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-	return (uint64_t)hi << 32 | lo;
-#else
-	return now_ns(CLOCK_MONOTONIC);
-#endif
+	/* nothing of what is measured may be moved across */
+	asm volatile("" : : : "memory");
+	t = read_ticks();
+	asm volatile("" : : : "memory");
+	return t;
 }
 
 static void calibrate_ticks(void)
