@@ -73,10 +73,15 @@ for pass in 1 2; do
 	done
 done
 
-# text OBJECT [REGEX]: bytes of the functions in it, by name
-text() {
-	nm -S "$1" | awk -v re="${2:-.}" 'NF == 4 && $3 ~ /^[tT]$/ && $4 ~ re { n += strtonum("0x" $2) }
-		END { print n + 0 }'
+# symbols OBJECT TYPES [REGEX]: bytes of its symbols of these types, by name
+symbols() {
+	local sum=0 size
+
+	while read -r size; do
+		sum=$((sum + 16#$size))
+	done < <(nm -S "$1" | awk -v types="$2" -v re="${3:-.}" \
+		'NF == 4 && index(types, $3) && $4 ~ re { print $2 }')
+	printf '%s\n' "$sum"
 }
 
 # size VARIANT: of struct dma_buf, from a probe built like dma-buf.o itself
@@ -96,22 +101,25 @@ size() {
 	fi
 	printf '%s\n' '#include <linux/dma-buf.h>' \
 		'char sizeof_dma_buf[sizeof(struct dma_buf)];' >"$probe/probe.c"
-	(cd "$obj" && eval "$command -c -o $probe/probe.o $probe/probe.c") >"$probe/log" 2>&1 || return
-	nm -S "$probe/probe.o" | awk '$4 == "sizeof_dma_buf" { print strtonum("0x" $2) }'
+	if ! (cd "$obj" && eval "$command -c -o $probe/probe.o $probe/probe.c") >"$probe/log" 2>&1; then
+		say "warning: the size of struct dma_buf is not known (see $probe/log)"
+		return
+	fi
+	symbols "$probe/probe.o" BbDdCS '^sizeof_dma_buf$'
 }
 
 stock=$build/stock/drivers/dma-buf
 patched=$build/patched/drivers/dma-buf
 {
 	printf '# result: sizeof.dma_buf\t%s\tbytes\n' "$(size stock)"
-	printf '# result: text.poll\t%s\tbytes\n' "$(text "$stock/dma-buf.o" '^dma_buf_poll')"
+	printf '# result: text.poll\t%s\tbytes\n' "$(symbols "$stock/dma-buf.o" tT '^dma_buf_poll')"
 } >"$out/stock-size-1.results"
 {
 	printf '# result: sizeof.dma_buf\t%s\tbytes\n' "$(size patched)"
-	own=$(text "$patched/dma-buf.o" '^dma_buf_poll')
-	[ ! -f "$patched/dma-buf-poll.o" ] || own=$((own + $(text "$patched/dma-buf-poll.o")))
+	own=$(symbols "$patched/dma-buf.o" tT '^dma_buf_poll')
+	[ ! -f "$patched/dma-buf-poll.o" ] || own=$((own + $(symbols "$patched/dma-buf-poll.o" tT)))
 	printf '# result: text.poll\t%s\tbytes\n' \
-		"$((own + $(text "$patched/dma-resv.o") - $(text "$stock/dma-resv.o")))"
+		"$((own + $(symbols "$patched/dma-resv.o" tT) - $(symbols "$stock/dma-resv.o" tT)))"
 } >"$out/patched-size-1.results"
 
 {

@@ -165,7 +165,7 @@ else
 	(
 		cd "$src"
 		touched
-		printf '%s\n' MAINTAINERS Makefile drivers/dma-buf include/linux/dma-*.h \
+		printf '%s\n' LICENSES MAINTAINERS Makefile drivers/dma-buf include/linux/dma-*.h \
 			tools/testing/selftests/Makefile Documentation/driver-api/*.rst
 	) | sort -u | while read -r path; do
 		[ ! -e "$src/$path" ] || printf '%s\0' "$path"

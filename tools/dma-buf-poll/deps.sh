@@ -10,7 +10,8 @@
 build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
-check="b4 codespell git-email libemail-valid-perl python3-ply shellcheck sparse"
+check="b4 codespell git-email libmailtools-perl python3-git python3-ply shellcheck
+	sparse"
 bench="gnuplot-nox"
 
 packages=$build
@@ -46,7 +47,7 @@ say "installing ${missing[*]}${as_root[0]:+ (through sudo)}"
 log=$top/build/packages.log
 export DEBIAN_FRONTEND=noninteractive
 if ! { "${as_root[@]}" apt-get -q update &&
-       "${as_root[@]}" apt-get -qy install --no-install-recommends "${missing[@]}"
+       "${as_root[@]}" apt-get -qy -o DPkg::Lock::Timeout=600 install --no-install-recommends "${missing[@]}"
      } >"$log" 2>&1 </dev/null; then
 	die "apt-get failed: $(grep -m1 -E '^(E|Err)' "$log" || tail -n1 "$log") (see $log)"
 fi

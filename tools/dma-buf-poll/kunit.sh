@@ -82,6 +82,8 @@ if [ "$status" != 0 ] && [ "$failed" = 0 ]; then
 	failed=1
 fi
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-[ "$failed" = 0 ] ||
-	die "$base: $failed KUnit tests failed: $(grep -m1 -oE '^ +not ok [0-9]+ [^ ]+' "$results" | sed 's/.* //') (see $obj/test.log)"
+if [ "$failed" != 0 ]; then
+	first=$(grep -m1 -oE '^    not ok [0-9]+ [^ ]+' "$results" | sed 's/.* //' || :)
+	die "$base: $failed KUnit tests failed${first:+, the first is $first} (see $obj/test.log)"
+fi
 [ "$passed" -gt 0 ] || die "$base: no KUnit test ran (see $log)"

@@ -78,5 +78,7 @@ text = f"{head}\n\nbase: {base}{sep}{end}"
 with open(mail, "w", encoding="utf-8") as out:
     out.write(text)
 PY
+# b4 of bookworm trips over headers that git has folded.
+sed -i -E '1,/^$/{/^(From|Subject): /{:more;N;s/\n[ \t]+/ /;t more}}' "$out/series.part"/*.patch
 mv "$out/series.part" "$out/series"
 say "$base: $(find "$out/series" -name '*.patch' | wc -l) mails in build/$base/series, from $name <$email>"
