@@ -353,18 +353,22 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 	bool active;
 
 	for (;;) {
+		/* Pairs with the last unlock of whoever owned the direction. */
 		spin_lock_irq(&dmabuf->poll.lock);
 		active = dcb->active;
-		fence = dma_fence_get(rcu_dereference_protected(dcb->fence, true));
 		spin_unlock_irq(&dmabuf->poll.lock);
 		if (!active)
 			return;
 
+		rcu_read_lock();
+		fence = dma_fence_get_rcu_safe(&dcb->fence);
+		rcu_read_unlock();
+
 		/*
 		 * This takes the lock of the fence: when it fails the callback
-		 * has run to its end. If that was not the end of it all, the
-		 * irq_work is on its way, or even about to arm once more for
-		 * somebody it saw wait. The next one sees the queue empty.
+		 * has run to its end, or is yet to be added. Then the irq_work
+		 * is on its way, or even about to arm once more for somebody
+		 * it saw wait. The next one sees the queue empty.
 		 */
 		if (fence && dma_fence_remove_callback(fence, &dcb->cb))
 			dma_buf_poll_done(dcb);

@@ -964,7 +964,7 @@ static void hardirq_close(struct kunit *test)
 	bool closed = true;
 	int round, i;
 
-	for (round = 0; closed && round < 2000; round++) {
+	for (round = 0; closed && round < 500; round++) {
 		bool released;
 		struct dma_buf *dmabuf = __st_buf(test, &released, round & 1);
 		struct st_fence *f[3];

@@ -27,6 +27,7 @@ WATCHERS = (0, 16, 256, 4096)
 SIGNALED = (0, 1, 4, 16, 64)
 THREADS = (1, 2, 4, 8)
 ORDERS = (("in_order", "in order"), ("random", "at random"), ("reverse", "in reverse"))
+WAITS = ORDERS + (("reverse_again", "in reverse again"),)
 
 RESULT = re.compile(r"^# result: (\S+)\t(\S+)\t(\S.*)$")
 SKIP = re.compile(r"^ok \d+ (?:- )?# SKIP ([^:]+): (.*)$")
@@ -195,10 +196,10 @@ def make_table(results):
             table.row(f"export as sync_file, {label}, N={n}", f"export.{order}.{n}")
     for n in FENCES:
         table.row(f"drm_syncobj and eventfd, in order, N={n}", f"syncobj.in_order.{n}")
-    for order, label in ORDERS:
+    for order, label in WAITS:
         for n in FENCES:
             name = f"wait.{order}.{n}"
-            if order == "reverse":
+            if order.startswith("reverse"):
                 table.row(f"poll, {label}, N={n}", name, "below stock", stock(name), True)
                 continue
             table.row(f"poll, {label}, N={n}", name, "below the exported sync_file",
@@ -206,7 +207,7 @@ def make_table(results):
             if n == FENCES[-1]:
                 table.row(f"poll, {label}, N={n}", name, "1.25 x the signals",
                           times(1.25, ours(f"signals.{n}")))
-    for order, label in ORDERS:
+    for order, label in WAITS:
         for n in FENCES:
             table.row(f"wake-ups, {label}, N={n}", f"wakeups.wait.{order}.{n}", "one", 1)
     table.row("last signal to return of poll, N=1", "latency.wait.in_order.1", "at most stock",

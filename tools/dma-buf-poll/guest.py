@@ -96,7 +96,7 @@ def qemu_command(args, ramdisk, results):
                    "-icount", "shift=0,sleep=off"],
         "kvm": ["-accel", "kvm", "-cpu", "host", "-smp", str(args.smp)],
     }[args.accel]
-    append = "console=ttyS0 panic=-1 oops=panic loglevel=4 " + args.append
+    append = "console=ttyS0 panic=-1 oops=panic no_timer_check loglevel=4 " + args.append
     if args.shell:
         append += " quiet"
     return ["qemu-system-x86_64", *accel, "-m", args.memory,

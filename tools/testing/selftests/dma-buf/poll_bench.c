@@ -61,7 +61,7 @@ struct drm_syncobj_eventfd {
 #define ROUND_TICKS	500000
 /* orders that "random" is the mean of, and rounds of each wait */
 #define SHUFFLES	16
-#define WAIT_ROUNDS	5
+#define WAIT_ROUNDS	11
 #define THREAD_ROUNDS	5
 #define THREAD_ROUND_MS	200
 #define USER_MS		2000
@@ -81,6 +81,8 @@ struct row {
 	short events;
 	enum order order;
 	int (*wait)(int dmabuf_fd);
+	/* wait for the same buffer again and again, or for a new one each time */
+	bool again;
 	bool busy;
 	bool contended;
 };
@@ -277,25 +279,12 @@ struct bench_buf {
 	int nr_fences;
 };
 
-static void bench_buf_close(struct bench_buf *b)
-{
-	while (b->nr_fences)
-		fence_close(&b->fences[--b->nr_fences]);
-	dmabuf_destroy(&b->buf);
-}
-
 /* With that many pending fences, each on a timeline of its own. */
-static const char *bench_buf_open(struct bench_buf *b, int fences,
+static const char *bench_buf_fill(struct bench_buf *b, int fences,
 				  enum fence_usage usage)
 {
 	struct fence *fence;
 	const char *missing;
-
-	b->nr_fences = 0;
-	if (exporter_reason)
-		return exporter_reason;
-	if (dmabuf_create(&b->buf, exporter))
-		return failed("cannot create a buffer");
 
 	missing = fences ? fence_source_missing(FENCES_SW_SYNC, b->buf.fd) : NULL;
 	while (!missing && b->nr_fences < fences) {
@@ -304,6 +293,33 @@ static const char *bench_buf_open(struct bench_buf *b, int fences,
 		    fence_attach(fence, &b->buf, usage))
 			missing = failed("cannot add a fence");
 	}
+	return missing;
+}
+
+static void bench_buf_empty(struct bench_buf *b)
+{
+	while (b->nr_fences)
+		fence_close(&b->fences[--b->nr_fences]);
+}
+
+static void bench_buf_close(struct bench_buf *b)
+{
+	bench_buf_empty(b);
+	dmabuf_destroy(&b->buf);
+}
+
+static const char *bench_buf_open(struct bench_buf *b, int fences,
+				  enum fence_usage usage)
+{
+	const char *missing;
+
+	b->nr_fences = 0;
+	if (exporter_reason)
+		return exporter_reason;
+	if (dmabuf_create(&b->buf, exporter))
+		return failed("cannot create a buffer");
+
+	missing = bench_buf_fill(b, fences, usage);
 	if (missing)
 		bench_buf_close(b);
 	return missing;
@@ -626,21 +642,17 @@ struct wait_sample {
 	long sleeps;
 };
 
-/* One wait on that many fences, or with no method only the signals. */
-static const char *wait_once(int (*wait)(int dmabuf_fd), int n, const int *order,
-			     struct wait_sample *sample)
+/* One wait on what is in the buffer, or with no method only the signals. */
+static const char *wait_once(struct bench_buf *b, int (*wait)(int dmabuf_fd),
+			     const int *order, struct wait_sample *sample)
 {
 	uint64_t first, last = 0, after;
-	struct bench_buf b;
-	const char *ret = bench_buf_open(&b, n, FENCE_READ);
+	const char *ret = NULL;
 	long long deadline;
 	int i;
 
-	if (ret)
-		return ret;
-
 	if (wait) {
-		waiter.fd = b.buf.fd;
+		waiter.fd = b->buf.fd;
 		waiter.wait = wait;
 		atomic_store(&waiter.done, false);
 		if (write(waiter.go[1], "", 1) != 1)
@@ -650,12 +662,12 @@ static const char *wait_once(int (*wait)(int dmabuf_fd), int n, const int *order
 	}
 
 	first = ticks();
-	for (i = 0; i < n - 1; i++)
-		fence_signal(&b.fences[order[i]]);
+	for (i = 0; i < b->nr_fences - 1; i++)
+		fence_signal(&b->fences[order[i]]);
 	if (!ret && wait && atomic_load(&waiter.done))
 		ret = failed("the wait was over before the last signal");
 	last = ticks();
-	fence_signal(&b.fences[order[i]]);
+	fence_signal(&b->fences[order[i]]);
 	after = ticks();
 
 	sample->signals = after - first;
@@ -669,7 +681,6 @@ static const char *wait_once(int (*wait)(int dmabuf_fd), int n, const int *order
 		sample->latency = waiter.end - last;
 		sample->sleeps = waiter.sleeps;
 	}
-	bench_buf_close(&b);
 	return ret;
 }
 
@@ -703,6 +714,7 @@ static const char *run_wait(const struct row *row, int n)
 	double wait = 0, latency = 0, signals = 0, sleeps = 0;
 	int order[MAX_FENCES];
 	const char *ret = NULL;
+	struct bench_buf b;
 	char name[80];
 	int i, j;
 
@@ -720,7 +732,17 @@ static const char *run_wait(const struct row *row, int n)
 		make_order(order, n, row->order, i);
 		/* once more, first: what the first one finds is cold */
 		for (j = 0; j < WAIT_ROUNDS + 1 && !ret; j++) {
-			ret = wait_once(row->wait, n, order, &sample);
+			if (j && row->again)
+				ret = bench_buf_fill(&b, n, FENCE_READ);
+			else
+				ret = bench_buf_open(&b, n, FENCE_READ);
+			if (ret)
+				break;
+			ret = wait_once(&b, row->wait, order, &sample);
+			if (row->again && j < WAIT_ROUNDS)
+				bench_buf_empty(&b);
+			else
+				bench_buf_close(&b);
 			best.wait = min_of(best.wait, sample.wait);
 			best.latency = min_of(best.latency, sample.latency);
 			best.signals = min_of(best.signals, sample.signals);
@@ -961,6 +983,8 @@ static const struct row rows[] = {
 	{ "wait.in_order", run_wait, fences, .wait = wait_poll },
 	{ "wait.random", run_wait, fences, .wait = wait_poll, .order = RANDOM },
 	{ "wait.reverse", run_wait, fences, .wait = wait_poll, .order = REVERSED },
+	{ "wait.reverse_again", run_wait, fences, .wait = wait_poll, .order = REVERSED,
+	  .again = true },
 	{ "export.in_order", run_wait, fences, .wait = wait_export },
 	{ "export.random", run_wait, fences, .wait = wait_export, .order = RANDOM },
 	{ "export.reverse", run_wait, fences, .wait = wait_export, .order = REVERSED },
