@@ -29,6 +29,8 @@ help:
 	@echo '  kernel          build/BASE/VARIANT/arch/x86/boot/bzImage'
 	@echo '  selftest        boot it and run the kselftest; TESTS="poll" names some of them'
 	@echo '  shell           boot it and give a shell'
+	@echo '  kunit           the KUnit suite under UML, natively'
+	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
 	@echo '  check           static checks on what the series adds, and on the harness'
 	@echo '  deps            install the Debian packages all of this needs'
 	@echo

@@ -77,7 +77,7 @@ insmod /${module##*/} || failed=1
 	done
 	job+="for r in /sys/kernel/debug/kunit/*/results; do
 	[ -f \"\$r\" ] || continue
-	sed 's/^ *\\(not \\)\\?ok/\\1ok/' \"\$r\" | tee /tmp/kunit
+	sed 's/^    \\(ok\\|not ok\\)/\\1/' \"\$r\" | tee /tmp/kunit
 	! grep -q '^not ok' /tmp/kunit || failed=1
 done
 "
