@@ -65,7 +65,7 @@ mkdir -p "$tmp/ksrc"
 (cd "$top/build/$base/src" && git archive base | tar -x -C "$tmp/ksrc")
 sed -i 's/BUG_ON(dmabuf->cb_in.active/BUG_ON(!!dmabuf->cb_in.active/' "$tmp/ksrc/drivers/dma-buf/dma-buf.c"
 refuses "a base on which a patch no longer applies" \
-	"$base .*0002-.*no longer applies: drivers/dma-buf/dma-buf.c: Hunk #[0-9]+ FAILED at [0-9]+" \
+	"$base .*patches/.*no longer applies: drivers/dma-buf/dma-buf.c: Hunk #[0-9]+ FAILED at [0-9]+" \
 	c env KSRC="$tmp/ksrc" "$copy/tools/dma-buf-poll/compose.sh" "$base"
 touch "$tmp/ksrc/.config"
 refuses "a KSRC that has been built in" "built in" \
@@ -93,9 +93,11 @@ refuses "a sender who is nobody" "git config user.name" \
 
 guest() { "$tools/guest.py" --out "$tmp/guest" --kernel "$kernel" "$@"; }
 mkdir -p "$tmp/noqemu"
-for tool in bash env python3 busybox sh; do
+for tool in bash env busybox sh; do
 	ln -sf "$(command -v "$tool")" "$tmp/noqemu/$tool"
 done
+# Itself, not one of the scripts that choose a version and want a PATH for it.
+ln -sf "$(python3 -c 'import sys; print(sys.executable)')" "$tmp/noqemu/python3"
 refuses "a machine without QEMU" "no QEMU here: apt-get install" \
 	env PATH="$tmp/noqemu" "$tools/guest.py" --out "$tmp/guest" --kernel "$kernel" true
 refuses "a kernel that is not there" "no kernel /nowhere" guest --kernel /nowhere true
