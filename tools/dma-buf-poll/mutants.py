@@ -43,9 +43,9 @@ def load():
 
 def by_kunit(base):
     """Who notices under UML, natively and in seconds"""
-    ran = subprocess.run([os.path.join(HERE, "kunit.sh"), base], env=dict(os.environ, AS_IS="1"),
+    ran = subprocess.run([os.path.join(HERE, "kunit.sh"), base], env=dict(os.environ, AS_IS="1", TIMEOUT="60"),
                          capture_output=True, text=True, check=False)
-    first = re.search(r"^ *not ok \d+ (?:- )?([a-z]\w+)", ran.stdout, re.M)
+    first = re.search(r"^ {4}not ok \d+ (?:- )?(\w+)", ran.stdout, re.M)
     if first:
         return first.group(1) + " (KUnit)"
     if "did not run" in ran.stderr:
