@@ -161,37 +161,35 @@ static void dma_buf_poll_fence_cb(struct dma_fence *fence,
 }
 
 /*
- * Wait for @fence, of which the caller passes its reference, or for any other
- * that is left when it signals first, or when it is NULL. If none is, give the
- * direction up. The caller owns the direction; returns whether it waits.
+ * Wait for @fence, of which the caller, who owns the direction, passes its
+ * reference. Returns false, with the direction still the caller's, when it is
+ * NULL or has signaled.
  *
  * @dcb->fence is set before the callback can run, and nothing is touched after
  * dma_fence_add_callback() succeeded: the callback owns the direction by then,
  * and may be done with it.
  */
-static bool dma_buf_poll_arm(struct dma_buf_poll_cb *dcb,
+static bool dma_buf_poll_try(struct dma_buf_poll_cb *dcb,
 			     struct dma_fence *fence)
 {
-	for (;;) {
-		if (fence) {
-			rcu_assign_pointer(dcb->fence, fence);
-			if (!dma_fence_add_callback(fence, &dcb->cb,
-						    dma_buf_poll_fence_cb))
-				return true;
+	if (!fence)
+		return false;
 
-			RCU_INIT_POINTER(dcb->fence, NULL);
-			dma_fence_put(fence);
-		} else if (dma_buf_poll_done(dcb)) {
-			return false;
-		}
-		fence = dma_buf_poll_fence(dcb, true);
-	}
+	rcu_assign_pointer(dcb->fence, fence);
+	if (!dma_fence_add_callback(fence, &dcb->cb, dma_buf_poll_fence_cb))
+		return true;
+
+	RCU_INIT_POINTER(dcb->fence, NULL);
+	dma_fence_put(fence);
+	return false;
 }
 
 /*
  * The fence we were armed on has signaled, others have not: wait for one of
  * those, if anybody still waits for us. Not to is cheaper than to follow the
- * fences of a busy buffer for ever, and dma_buf_poll_release() relies on it.
+ * fences of a busy buffer for ever, and dma_buf_poll_release() relies on it: it
+ * takes the callback off the fence it finds in @dcb->fence. So look whether
+ * somebody waits before each fence, never go on to another one without.
  *
  * The last fence was the wrong one to wait for, so take the first, then the
  * last again, in turns: whether fences signal in order or in reverse, one way
@@ -206,11 +204,11 @@ static void dma_buf_poll_work(struct irq_work *work)
 	RCU_INIT_POINTER(dcb->fence, NULL);
 	dma_fence_put(fence);
 
-	if (dma_buf_poll_done(dcb))
-		return;
-
-	dcb->last = !dcb->last;
-	dma_buf_poll_arm(dcb, dma_buf_poll_fence(dcb, dcb->last));
+	while (!dma_buf_poll_done(dcb)) {
+		dcb->last = !dcb->last;
+		if (dma_buf_poll_try(dcb, dma_buf_poll_fence(dcb, dcb->last)))
+			return;
+	}
 }
 
 /*
@@ -240,9 +238,16 @@ static noinline bool dma_buf_poll_claim(struct dma_buf_poll_cb *dcb,
 		return true;
 	}
 
-	/* If all signal meanwhile, those who came to rely on us are woken. */
 	dcb->last = true;
-	return dma_buf_poll_arm(dcb, fence);
+	while (!dma_buf_poll_try(dcb, fence)) {
+		fence = dma_buf_poll_fence(dcb, true);
+
+		/* All signaled: those who came to rely on us are woken. */
+		if (!fence && dma_buf_poll_done(dcb))
+			return false;
+	}
+
+	return true;
 }
 
 /*
