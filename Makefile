@@ -30,7 +30,10 @@ help:
 	@echo '  selftest        boot it and run the kselftest; TESTS="poll" names some of them'
 	@echo '  shell           boot it and give a shell'
 	@echo '  kunit           the KUnit suite under UML, natively'
+	@echo '  model           check the protocol exhaustively, with spin'
 	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
+	@echo '  bench           what polling costs, in guest instructions, stock against series'
+	@echo '  bench-compare   two of those, A=... B=...: bases, directories or results.tsv'
 	@echo '  check           static checks on what the series adds, and on the harness'
 	@echo '  deps            install the Debian packages all of this needs'
 	@echo
@@ -111,3 +114,16 @@ kunit:
 mutants:
 	@$(T)/deps.sh
 	@$(T)/mutants.py '$(BASE)' $(MUTANTS)
+
+.PHONY: bench bench-compare
+bench:
+	@$(T)/deps.sh build bench
+	@$(T)/bench.sh '$(BASE)'
+
+bench-compare:
+	@$(T)/bench_report.py --compare '$(A)' '$(B)'
+
+.PHONY: model
+model:
+	@$(T)/deps.sh build check
+	@$(T)/model.sh

@@ -315,7 +315,7 @@ def write_svg(results, base, path):
 
     bars = (("pipe", "poll.pipe"), ("eventfd", "poll.eventfd"), ("idle IN", "poll.idle.in"),
             ("idle OUT", "poll.idle.out"), ("idle IN|OUT", "poll.idle.inout"),
-            ("busy IN", "poll.busy.in"), ("export, poll,\\nclose", "poll.export_sync_file"))
+            ("busy IN", "poll.busy.in"), ("export, poll", "poll.export_sync_file"))
     data = ["$bars << EOD"]
     for label, name in bars:
         pair = [results.get(v, name) for v in VARIANTS]
@@ -351,14 +351,14 @@ def write_svg(results, base, path):
     watch_plots.append(f'{pipe} with lines ls 5 dt 4 title "ready pipe"')
 
     script = "\n".join(data) + f"""
-set terminal svg size 1500,520 dynamic enhanced font "sans-serif,13" background "white"
+set terminal svg size 1500,640 dynamic noenhanced font "sans-serif,13" background "white"
 set output "{path}"
 set style line 1 lc rgb "#c0392b" lw 2 pt 7 ps 0.6
 set style line 2 lc rgb "#1f77b4" lw 2 pt 7 ps 0.6
 set style line 3 lc rgb "#2c8a4b" lw 2 pt 5 ps 0.6
 set style line 4 lc rgb "#8e6bbf" lw 2 pt 9 ps 0.6
 set style line 5 lc rgb "#666666" lw 1.5 pt 13 ps 0.6
-set multiplot layout 1,3 title "Polling a dma-buf on {base}: guest instructions, less is better" noenhanced
+set multiplot layout 1,3 title "Polling a dma-buf on {base}: guest instructions, less is better"
 set grid ytics lc rgb "#dddddd"
 set border 3
 set tics nomirror
@@ -368,7 +368,8 @@ set style data histograms
 set style histogram clustered gap 1
 set style fill solid 0.9 noborder
 set boxwidth 0.9
-set xtics rotate by -40 noenhanced
+set xtics rotate by -40
+set key top left
 set yrange [0:*]
 plot $bars using 2:xtic(1) ls 1 title "stock", "" using 3 ls 2 title "series"
 set xtics norotate
@@ -377,7 +378,7 @@ set title "one poll of an idle buffer, and its epoll watchers"
 set logscale xy
 set yrange [400:*]
 set xrange [0.8:6000]
-set key top left
+set key outside bottom center horizontal
 set xtics ("0" 1, "16" 17, "256" 257, "4096" 4097)
 set xlabel "epoll instances that watch the buffer"
 plot {", ".join(watch_plots)}
