@@ -34,10 +34,9 @@ def patches(base):
     return found
 
 
-def fuzz(base):
-    """Does the composed tree hold the series as the repository has it now?"""
-    key = os.path.join(TOP, "build", base, "tree.stamp")
-    return os.path.exists(key)
+def composed(base):
+    """Is there a composed tree that what ran can have come from?"""
+    return os.path.exists(os.path.join(TOP, "build", base, "tree.stamp"))
 
 
 def main():
@@ -56,7 +55,7 @@ def main():
         cells = [base, "-", str(len(mine)),
                  " ".join(n[:4] for n in same) or "-", " ".join(n[:4] for n in variants) or "-"]
         results = os.path.join(TOP, "build", base, "log", "selftest-patched.results")
-        if not fuzz(base) or not os.path.exists(results):
+        if not composed(base) or not os.path.exists(results):
             complete = False
             rows.append((*cells, "not run", "not run", "not run"))
             continue
