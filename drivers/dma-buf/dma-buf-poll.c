@@ -56,10 +56,14 @@
 #include <linux/irq_work.h>
 #include <linux/poll.h>
 #include <linux/rcupdate.h>
+#include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
 #include "dma-buf-poll.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/dma_buf_poll.h>
 
 #define DMA_BUF_POLL_IN		(EPOLLIN | EPOLLRDNORM)
 #define DMA_BUF_POLL_OUT	(EPOLLOUT | EPOLLWRNORM)
@@ -70,67 +74,95 @@ static struct dma_buf *dma_buf_poll_buf(struct dma_buf_poll_cb *dcb)
 			    container_of(dcb, struct dma_buf, cb_in);
 }
 
-/* Have all fences signaled, as far as their signaled bits tell? */
-static bool dma_buf_poll_signaled(struct dma_buf *dmabuf, bool write)
+static __poll_t dma_buf_poll_events(struct dma_buf_poll_cb *dcb)
 {
-	return dma_resv_test_signaled_flags(dmabuf->resv,
-					    dma_resv_usage_rw(write));
+	return dcb->write ? DMA_BUF_POLL_OUT : DMA_BUF_POLL_IN;
 }
 
-/* The last fence to wait for, or the first, or NULL: nothing is left. */
-static struct dma_fence *dma_buf_poll_fence(struct dma_buf_poll_cb *dcb,
-					    bool last)
+/* Have all fences signaled, as far as their signaled bits tell? */
+static bool dma_buf_poll_signaled(struct dma_buf *dmabuf, bool write, bool last)
 {
-	return dma_resv_get_unsignaled(dma_buf_poll_buf(dcb)->resv,
-				       dma_resv_usage_rw(dcb->write), last);
+	return !dma_resv_find_unsignaled(dmabuf->resv,
+					 dma_resv_usage_rw(write), last);
+}
+
+/* The fence to wait for, or NULL if nothing is left. */
+static struct dma_fence *dma_buf_poll_fence(struct dma_buf *dmabuf,
+					    struct dma_buf_poll_cb *dcb)
+{
+	return dma_resv_get_unsignaled(dmabuf->resv,
+				       dma_resv_usage_rw(dcb->write),
+				       READ_ONCE(dcb->last));
+}
+
+/* The same. A driver may know better than the signaled bit, and sets it then. */
+static __always_inline struct dma_fence *
+dma_buf_poll_fence_asked(struct dma_buf *dmabuf, struct dma_buf_poll_cb *dcb)
+{
+	struct dma_fence *fence;
+
+	while ((fence = dma_buf_poll_fence(dmabuf, dcb)) &&
+	       dma_fence_is_signaled(fence))
+		dma_fence_put(fence);
+
+	return fence;
 }
 
 /*
  * Give up the direction and wake those who wait for it, unless somebody does
  * and fences are left: then this returns false and the direction is still the
- * caller's. Otherwise the caller owns nothing after the unlock and must not
- * touch the buffer, which dma_buf_poll_release() may be waiting to let go.
+ * caller's, without a fence, or that of the irq_work if it is to be queued. The
+ * unlock ends it: whoever does not own the direction after that must not touch
+ * the buffer, which dma_buf_poll_release() may be waiting to let go. It finds an
+ * active direction with a fence to take the callback off, or with the irq_work
+ * to wait for, which is why that is queued under the lock, too.
  *
  * To look and to wake is one step under the lock of the wait queue: io_uring
  * and aio take the events they are woken with for the answer, so whoever queues
  * after the look must not be told what it found.
  */
-static bool dma_buf_poll_done(struct dma_buf_poll_cb *dcb)
+static bool dma_buf_poll_done(struct dma_buf *dmabuf,
+			      struct dma_buf_poll_cb *dcb, bool queue_work)
 {
-	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
+	struct dma_buf_poll_cb *other;
 	struct dma_fence *fence;
 	unsigned long flags;
 	__poll_t key = 0;
-	bool in, out;
+	bool ready, done;
 
 	spin_lock_irqsave(&dmabuf->poll.lock, flags);
-	out = dma_buf_poll_signaled(dmabuf, true);
-	in = out || dma_buf_poll_signaled(dmabuf, false);
+	fence = rcu_dereference_protected(dcb->fence, true);
+	RCU_INIT_POINTER(dcb->fence, NULL);
 
+	/* Beyond the fence that was waited for no other is left. */
+	ready = dma_buf_poll_signaled(dmabuf, dcb->write, !dcb->last);
 	/* Under the lock of the queue: exact. */
-	if (!(dcb->write ? out : in) && waitqueue_active(&dmabuf->poll)) {
-		spin_unlock_irqrestore(&dmabuf->poll.lock, flags);
-		return false;
-	}
+	done = ready || !waitqueue_active(&dmabuf->poll);
+	if (ready && dcb->owed)
+		key |= dma_buf_poll_events(dcb);
 
 	/*
 	 * Answer for both directions in one go. The callback of the other one
 	 * may sit on the very same fence, still to be run, and whoever waits
-	 * for both would be woken a second time for nothing.
+	 * for both would be woken a second time for nothing. What may be
+	 * written may be read, so one direction is known.
 	 */
-	if (in && dmabuf->cb_in.owed) {
-		key |= DMA_BUF_POLL_IN;
-		WRITE_ONCE(dmabuf->cb_in.owed, false);
-	}
-	if (out && dmabuf->cb_out.owed) {
-		key |= DMA_BUF_POLL_OUT;
-		WRITE_ONCE(dmabuf->cb_out.owed, false);
+	other = dcb->write ? &dmabuf->cb_in : &dmabuf->cb_out;
+	if (ready && other->owed &&
+	    (dcb->write || dma_buf_poll_signaled(dmabuf, true, true))) {
+		key |= dma_buf_poll_events(other);
+		WRITE_ONCE(other->owed, false);
 	}
 
-	fence = rcu_dereference_protected(dcb->fence, true);
-	RCU_INIT_POINTER(dcb->fence, NULL);
-	WRITE_ONCE(dcb->owed, false);
-	dcb->active = false;
+	if (done) {
+		WRITE_ONCE(dcb->owed, false);
+		dcb->active = false;
+	} else if (queue_work) {
+		irq_work_queue(&dcb->work);
+	}
+
+	if (key)
+		trace_dma_buf_poll_wake(dmabuf, key, fence);
 
 	/*
 	 * With both in the key one exclusive waiter for either would do, and
@@ -147,7 +179,7 @@ static bool dma_buf_poll_done(struct dma_buf_poll_cb *dcb)
 	 * fence: who signals a fence has to hold one until that lock is dropped.
 	 */
 	dma_fence_put(fence);
-	return true;
+	return done;
 }
 
 /* Runs under the lock of @fence: see "Lock order" above. */
@@ -156,8 +188,7 @@ static void dma_buf_poll_fence_cb(struct dma_fence *fence,
 {
 	struct dma_buf_poll_cb *dcb = container_of(cb, typeof(*dcb), cb);
 
-	if (!dma_buf_poll_done(dcb))
-		irq_work_queue(&dcb->work);
+	dma_buf_poll_done(dma_buf_poll_buf(dcb), dcb, true);
 }
 
 /*
@@ -169,12 +200,14 @@ static void dma_buf_poll_fence_cb(struct dma_fence *fence,
  * dma_fence_add_callback() succeeded: the callback owns the direction by then,
  * and may be done with it.
  */
-static bool dma_buf_poll_try(struct dma_buf_poll_cb *dcb,
+static bool dma_buf_poll_try(struct dma_buf *dmabuf,
+			     struct dma_buf_poll_cb *dcb,
 			     struct dma_fence *fence)
 {
 	if (!fence)
 		return false;
 
+	trace_dma_buf_poll_arm(dmabuf, dma_buf_poll_events(dcb), fence);
 	rcu_assign_pointer(dcb->fence, fence);
 	if (!dma_fence_add_callback(fence, &dcb->cb, dma_buf_poll_fence_cb))
 		return true;
@@ -185,42 +218,47 @@ static bool dma_buf_poll_try(struct dma_buf_poll_cb *dcb,
 }
 
 /*
- * The fence we were armed on has signaled, others have not: wait for one of
- * those, if anybody still waits for us. Not to is cheaper than to follow the
- * fences of a busy buffer for ever, and dma_buf_poll_release() relies on it: it
- * takes the callback off the fence it finds in @dcb->fence. So look whether
- * somebody waits before each fence, never go on to another one without.
+ * The fence we were armed on has signaled, others have not, and somebody waits:
+ * wait for one of those. For nobody it is cheaper not to follow the fences of a
+ * busy buffer for ever, and dma_buf_poll_release() relies on that: it takes the
+ * callback off the fence it finds in @dcb->fence. So dma_buf_poll_done(), which
+ * looks whether somebody waits, stands between any two fences.
  *
- * The last fence was the wrong one to wait for, so take the first, then the
- * last again, in turns: whether fences signal in order or in reverse, one way
- * round is enough.
+ * The fence was at the wrong end of the list, so take the one at the other, in
+ * turns: whether fences signal in the order of the list or in reverse, one way
+ * round is enough. Contexts keep their place in the list, so the end that was
+ * right is where to begin the next time.
  */
 static void dma_buf_poll_work(struct irq_work *work)
 {
 	struct dma_buf_poll_cb *dcb = container_of(work, typeof(*dcb), work);
-	struct dma_fence *fence;
+	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
 
-	fence = rcu_dereference_protected(dcb->fence, true);
-	RCU_INIT_POINTER(dcb->fence, NULL);
-	dma_fence_put(fence);
-
-	while (!dma_buf_poll_done(dcb)) {
-		dcb->last = !dcb->last;
-		if (dma_buf_poll_try(dcb, dma_buf_poll_fence(dcb, dcb->last)))
+	do {
+		WRITE_ONCE(dcb->last, !dcb->last);
+		if (dma_buf_poll_try(dmabuf, dcb, dma_buf_poll_fence(dmabuf, dcb)))
 			return;
-	}
+	} while (!dma_buf_poll_done(dmabuf, dcb, false));
 }
 
 /*
- * Claim the direction and wait for @fence, unless somebody else does already.
- * Returns whether there is anything left to wait for. Out of line to keep it
- * out of the way of those who only look.
+ * Claim the direction and wait for a fence, unless somebody else does already.
+ * Returns whether there is anything left to wait for.
+ *
+ * This arms no matter whether the caller is going to sleep: epoll looks again
+ * without a queue function while its entry is already queued, and so does the
+ * second round of poll(2). And a fence that is polled has to have its signaling
+ * enabled, or polling without a timeout might never see it signal.
  */
-static noinline bool dma_buf_poll_claim(struct dma_buf_poll_cb *dcb,
-					struct dma_fence *fence)
+static noinline bool dma_buf_poll_claim(struct dma_buf *dmabuf,
+					struct dma_buf_poll_cb *dcb)
 {
-	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
+	struct dma_fence *fence;
 	bool claimed;
+
+	fence = dma_buf_poll_fence_asked(dmabuf, dcb);
+	if (!fence)
+		return false;
 
 	/*
 	 * If the direction is active its owner may have passed @fence already,
@@ -238,12 +276,11 @@ static noinline bool dma_buf_poll_claim(struct dma_buf_poll_cb *dcb,
 		return true;
 	}
 
-	dcb->last = true;
-	while (!dma_buf_poll_try(dcb, fence)) {
-		fence = dma_buf_poll_fence(dcb, true);
+	while (!dma_buf_poll_try(dmabuf, dcb, fence)) {
+		fence = dma_buf_poll_fence_asked(dmabuf, dcb);
 
 		/* All signaled: those who came to rely on us are woken. */
-		if (!fence && dma_buf_poll_done(dcb))
+		if (!fence && dma_buf_poll_done(dmabuf, dcb, false))
 			return false;
 	}
 
@@ -251,32 +288,30 @@ static noinline bool dma_buf_poll_claim(struct dma_buf_poll_cb *dcb,
 }
 
 /*
- * Is the direction ready? If not, see to it that whoever sleeps on the wait
- * queue from here on is woken.
+ * Is the direction ready? If not, whoever sleeps on the wait queue from here on
+ * is woken.
  *
- * This arms no matter whether the caller is going to sleep: epoll looks again
- * without a queue function while its entry is already queued, and so does the
- * second round of poll(2). And a fence that is polled has to have its signaling
- * enabled, or polling without a timeout might never see it signal.
+ * That is certain already where this finds the fence we wait for: its callback
+ * is still to come, and will find the caller, who is on the wait queue if it is
+ * going to sleep. There is no need to ask its driver, either, which has been
+ * asked before and has promised to signal. That fence is no container, whose
+ * signal comes some time after those of its fences: dma_resv takes none.
  */
-static bool dma_buf_poll_ready(struct dma_buf_poll_cb *dcb)
+static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
+					       bool write)
 {
-	struct dma_fence *fence = dma_buf_poll_fence(dcb, true);
+	struct dma_buf_poll_cb *dcb = write ? &dmabuf->cb_out : &dmabuf->cb_in;
+	struct dma_fence *fence;
 
+	fence = dma_resv_find_unsignaled(dmabuf->resv, dma_resv_usage_rw(write),
+					 READ_ONCE(dcb->last));
 	if (!fence)
 		return true;
 
-	/*
-	 * Known to wait for this very fence already: its callback is still to
-	 * come, and will find the caller, who is on the wait queue if it is
-	 * going to sleep.
-	 */
-	if (fence == rcu_access_pointer(dcb->fence) && READ_ONCE(dcb->owed)) {
-		dma_fence_put(fence);
+	if (fence == rcu_access_pointer(dcb->fence) && READ_ONCE(dcb->owed))
 		return false;
-	}
 
-	return !dma_buf_poll_claim(dcb, fence);
+	return !dma_buf_poll_claim(dmabuf, dcb);
 }
 
 /**
@@ -295,37 +330,21 @@ static bool dma_buf_poll_ready(struct dma_buf_poll_cb *dcb)
 __poll_t dma_buf_poll(struct file *file, poll_table *table)
 {
 	struct dma_buf *dmabuf = file->private_data;
-	__poll_t asked = poll_requested_events(table);
-	struct dma_buf_poll_cb *dcb;
-	__poll_t events = 0;
+	__poll_t events;
 
 	/* First queue, then look: a signal in between is not lost. */
 	poll_wait(file, &dmabuf->poll, table);
 
-	if (asked & DMA_BUF_POLL_IN)
-		events |= DMA_BUF_POLL_IN;
-	if (asked & DMA_BUF_POLL_OUT)
-		events |= DMA_BUF_POLL_OUT;
+	events = poll_requested_events(table);
 
-	/*
-	 * What may be written may be read, so one look is enough to say that
-	 * all is ready, which is what it mostly says if nobody waits.
-	 */
-	dcb = events & DMA_BUF_POLL_OUT ? &dmabuf->cb_out : &dmabuf->cb_in;
-	if (!rcu_access_pointer(dcb->fence) &&
-	    dma_buf_poll_signaled(dmabuf, dcb->write))
-		return events;
+	/* What may be written may be read: no need to look again for that. */
+	if ((events & DMA_BUF_POLL_OUT) && dma_buf_poll_ready(dmabuf, true))
+		return events & DMA_BUF_POLL_IN ?
+		       DMA_BUF_POLL_IN | DMA_BUF_POLL_OUT : DMA_BUF_POLL_OUT;
+	if ((events & DMA_BUF_POLL_IN) && dma_buf_poll_ready(dmabuf, false))
+		return DMA_BUF_POLL_IN;
 
-	if (events & DMA_BUF_POLL_OUT) {
-		if (dma_buf_poll_ready(&dmabuf->cb_out))
-			return events;
-		events &= ~DMA_BUF_POLL_OUT;
-	}
-
-	if (events && !dma_buf_poll_ready(&dmabuf->cb_in))
-		events = 0;
-
-	return events;
+	return 0;
 }
 
 static void dma_buf_poll_cb_init(struct dma_buf_poll_cb *dcb, bool write)
@@ -375,10 +394,13 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 		 * is on its way, or even about to arm once more for somebody
 		 * it saw wait. The next one sees the queue empty.
 		 */
-		if (fence && dma_fence_remove_callback(fence, &dcb->cb))
-			dma_buf_poll_done(dcb);
-		else
+		if (fence && dma_fence_remove_callback(fence, &dcb->cb)) {
+			trace_dma_buf_poll_cancel(dmabuf,
+						  dma_buf_poll_events(dcb), fence);
+			dma_buf_poll_done(dmabuf, dcb, false);
+		} else {
 			irq_work_sync(&dcb->work);
+		}
 		dma_fence_put(fence);
 	}
 }
@@ -392,12 +414,45 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
  * but whoever ran the latter may still have to mark it as no longer busy: free
  * @dmabuf after an RCU grace period, with @cb_in.rcu.
  *
- * Context: Process context, may sleep. Called once the last reference on the
- * file is gone, so that nothing polls and the wait queue is empty, and before
- * the exporter releases the buffer, which may free the reservation object.
+ * Context: Process context, may sleep. Called by the release of the file, which
+ * nothing polls any more, so the wait queue is empty. The trace events look at
+ * the file, and the exporter may free the reservation object later on.
  */
 void dma_buf_poll_release(struct dma_buf *dmabuf)
 {
 	dma_buf_poll_cancel(&dmabuf->cb_in);
 	dma_buf_poll_cancel(&dmabuf->cb_out);
 }
+
+#ifdef CONFIG_DEBUG_FS
+static void dma_buf_poll_cb_describe(struct dma_buf_poll_cb *dcb,
+				     struct seq_file *seq)
+{
+	struct dma_fence *fence;
+
+	rcu_read_lock();
+	fence = dma_fence_get_rcu_safe(&dcb->fence);
+	rcu_read_unlock();
+	if (!fence)
+		return;
+
+	seq_printf(seq, "	poll %s waits for: ", dcb->write ? "out" : "in");
+	dma_fence_describe(fence, seq);
+	dma_fence_put(fence);
+}
+
+/**
+ * dma_buf_poll_describe - say in debugfs what is waited for
+ * @dmabuf: the dma-buf
+ * @seq: the file to write to
+ *
+ * Prints a line for each direction that has a callback on a fence.
+ *
+ * Context: Process context.
+ */
+void dma_buf_poll_describe(struct dma_buf *dmabuf, struct seq_file *seq)
+{
+	dma_buf_poll_cb_describe(&dmabuf->cb_in, seq);
+	dma_buf_poll_cb_describe(&dmabuf->cb_out, seq);
+}
+#endif
