@@ -21,9 +21,8 @@
  * callbacks, as in the kernel, and so is the lock of the wait queue where others may
  * change what is looked at under it. A walk over the fences is two steps: to read
  * how many there are and, later, all of their signaled bits. That loses nothing, as
- * a bit once set stays set. A reference is dropped in the step that gives it up.
- * dma_buf_poll() looks at the bits before all this, which can make it say "ready"
- * only where the walk can as well. Memory is sequentially consistent: what orders
+ * a bit once set stays set. Which end of the list a walk begins at is left open. A
+ * reference is dropped in the step that gives it up. Memory is sequentially consistent: what orders
  * it is not checked.
  *
  * -DLIVE adds the property "wakes". -DBUG_x breaks the model in one place, and has
@@ -142,32 +141,41 @@ inline resv_snapshot(v, n)
 #define any_left(d, n)	(left(0, d, n) || left(1, d, n) || left(2, d, n))
 #endif
 
+/* One of the fences that are left, from either end of the list */
+inline pick(d, fence, n)
+{
+	i_ = FENCES - 1;
+	do
+	:: !left(i_, d, n) -> i_--
+	:: else -> break
+	od;
+	fence = i_;
+	i_ = 0;
+	if
+	:: left(0, d, n) -> fence = 0
+#if FENCES == 3
+	:: left(1, d, n) -> fence = 1
+#endif
+	:: true
+	fi
+}
+
 /*
- * dma_buf_poll_last(), or with either: that or dma_buf_poll_first(). v, n: locals of
- * the caller. fence: the reference, or NONE. Fences that signaled are skipped, so
+ * dma_resv_find_unsignaled(), or with ref: dma_resv_get_unsignaled(). v, n: locals of
+ * the caller. fence: what was found, or NONE. Fences that signaled are skipped, so
  * that one was dropped from the list does not show.
  */
-inline resv_next(d, fence, v, n, either)
+inline resv_next(d, fence, v, n, ref)
 {
 	atomic { resv_snapshot(v, n) }
 	do
 	:: atomic { any_left(d, n) ->
 		use();
-		i_ = FENCES - 1;
-		do
-		:: !left(i_, d, n) -> i_--
-		:: else -> break
-		od;
-		fence = i_;
-		i_ = 0;
+		pick(d, fence, n);
 		if
-		:: (either) && left(0, d, n) -> fence = 0
-#if FENCES == 3
-		:: (either) && left(1, d, n) -> fence = 1
-#endif
-		:: true
+		:: ref -> fence_get(fence)
+		:: else
 		fi;
-		fence_get(fence);
 		v = 0;
 		n = 0;
 		break
@@ -218,11 +226,26 @@ inline answer(d)
 	fi
 }
 
+/* irq_work_queue(): any CPU; one that has nothing to do is the worst. */
+inline queue_irq_work(d)
+{
+	assert(!pending[d]);
+	pending[d] = true;
+	busy[d] = true;
+	i_ = 0;
+	do
+	:: i_ < CPUS - 1 && (raised[i_] || runs[i_]) -> i_++
+	:: else -> break
+	od;
+	raised[i_] = raised[i_] | KEY(d);
+	i_ = 0
+}
+
 /*
  * dma_buf_poll_done(). result, fence, v, n: locals of the caller. who: the owner.
  * silent: see BUG_NO_WAKE.
  */
-inline done(d, result, fence, v, n, who, in_callback, silent)
+inline done(d, result, fence, v, n, who, queue_work, silent)
 {
 	atomic {
 		!poll_locked -> poll_locked = true;
@@ -236,32 +259,47 @@ inline done(d, result, fence, v, n, who, in_callback, silent)
 #ifdef BUG_FOLLOW
 		result = true;
 #endif
+		result = result && (any_left(d, n) || v != list_id);
 		if
-		:: result && (any_left(d, n) || v != list_id) -> result = false
-		:: else ->
-			key_ = 0;
-			if
-			:: !any_left(IN, n) && v == list_id && !(silent) -> answer(IN)
-			:: else
-			fi;
-#if DIRECTIONS == 2
-			if
-			:: !any_left(OUT, n) && v == list_id && !(silent) -> answer(OUT)
-			:: else
-			fi;
+#ifdef BUG_KEEP
+		:: result && (queue_work)
+		:: !(result && (queue_work)) && cb_fence[d] != NONE ->
+#else
+		:: cb_fence[d] != NONE ->
 #endif
 			fence = cb_fence[d];
 			cb_fence[d] = NONE;
+			fence_put(fence, queue_work);
+			fence = NONE
+		:: else
+		fi;
+		if
+		:: result ->
+			if
+			:: queue_work -> owner[d] = WORK; queue_irq_work(d)
+			:: else
+			fi;
+			result = false
+		:: else ->
+			key_ = 0;
+			if
+			:: !any_left(d, n) && v == list_id && !(silent) ->
+				answer(d);
+#if DIRECTIONS == 2
+				if
+				:: (d) == OUT -> answer(IN)
+				:: (d) == IN && !any_left(OUT, n) -> answer(OUT)
+				:: else
+				fi
+#endif
+			:: else
+			fi;
 			owed[d] = false;
 			told[d] = false;
 			is_active[d] = false;
 			owner[d] = NOBODY;
 			wake(key_);
 			key_ = 0;
-			if
-			:: fence != NONE -> fence_put(fence, in_callback); fence = NONE
-			:: else
-			fi;
 			result = true
 		fi;
 		v = 0;
@@ -345,7 +383,7 @@ inline check_exact(d, before)
 	i_ = 0
 }
 
-/* dma_buf_poll_ready(), dma_buf_poll_claim() */
+/* dma_buf_poll_ready() */
 inline poll_ready(d, fence, result, v, n, before)
 {
 	resv_next(d, fence, v, n, false);
@@ -359,14 +397,23 @@ inline poll_ready(d, fence, result, v, n, before)
 		:: else
 		fi;
 #endif
+		fence = NONE;
 		if
-		:: atomic { result ->
-			fence_put(fence, false);
-			fence = NONE;
-			told[d] = true;
-			result = false
-		   }
-		:: atomic { !result && !poll_locked ->
+		:: atomic { result -> told[d] = true; result = false }
+		:: !result -> poll_claim(d, fence, result, v, n, before)
+		fi
+	fi
+}
+
+/* dma_buf_poll_claim() as far as the claim */
+inline poll_claim(d, fence, result, v, n, before)
+{
+	resv_next(d, fence, v, n, true);
+	if
+	:: atomic { fence == NONE -> check_exact(d, before); result = true }
+	:: fence != NONE ->
+		atomic {
+			!poll_locked;
 			use();
 #ifdef BUG_NO_CLAIM
 			result = true;
@@ -382,16 +429,15 @@ inline poll_ready(d, fence, result, v, n, before)
 			is_active[d] = true;
 			owed[d] = true;
 			told[d] = true
-		   }
-			if
-			:: result -> poll_arm(d, fence, result, v, n, before)
-			:: else
-			fi
+		}
+		if
+		:: result -> poll_arm(d, fence, result, v, n, before)
+		:: else
 		fi
 	fi
 }
 
-/* dma_buf_poll_arm(). result: whether the direction is ready */
+/* The rest of dma_buf_poll_claim(). result: whether the direction is ready */
 inline poll_arm(d, fence, result, v, n, before)
 {
 	do
@@ -401,7 +447,7 @@ inline poll_arm(d, fence, result, v, n, before)
 		:: result -> result = false; break
 		:: else
 		fi;
-		resv_next(d, fence, v, n, false);
+		resv_next(d, fence, v, n, true);
 		if
 		:: fence == NONE ->
 			done(d, result, fence, v, n, POLLER, false, SILENT);
@@ -498,26 +544,7 @@ inline fence_cb(f, d, result, fence, v, n)
 	list[f] = list[f] & ~KEY(d);
 	assert(owner[d] == CALLBACK && cb_fence[d] == f);
 	done(d, result, fence, v, n, CALLBACK, true, false);
-	atomic {
-		if
-		:: !result ->
-			use();
-			owner[d] = WORK;
-			/* irq_work_queue(): any CPU; one that has nothing to do is the worst. */
-			assert(!pending[d]);
-			pending[d] = true;
-			busy[d] = true;
-			i_ = 0;
-			do
-			:: i_ < CPUS - 1 && (raised[i_] || runs[i_]) -> i_++
-			:: else -> break
-			od;
-			raised[i_] = raised[i_] | KEY(d);
-			i_ = 0
-		:: else
-		fi;
-		result = false
-	}
+	result = false
 }
 
 /* dma_fence_signal(), by whoever holds a reference */
@@ -586,35 +613,29 @@ inline work(d, fence, result, v, n)
 	atomic {
 		use();
 		assert(is_active[d] && owner[d] == WORK);
+#ifdef BUG_KEEP
 		fence = cb_fence[d];
 		cb_fence[d] = NONE;
 		fence_put(fence, false);
 		fence = NONE
+#endif
 	}
 	do
 	:: true ->
-		done(d, result, fence, v, n, WORK, false, false);
+		resv_next(d, fence, v, n, true);
+		try(d, fence, result);
 		if
 		:: result -> break
 		:: else
 		fi;
-		do
-		:: true ->
-			resv_next(d, fence, v, n, true);
-			if
-			:: fence == NONE -> break
-			:: else
-			fi;
-			try(d, fence, result);
 #ifdef BUG_ARM_ON
-			if
-			:: result -> break
-			:: else
-			fi
+		if
+		:: any_left(d, num_fences)
+		:: else -> done(d, result, fence, v, n, WORK, false, false)
+		fi;
 #else
-			break
+		done(d, result, fence, v, n, WORK, false, false);
 #endif
-		od;
 		if
 		:: result -> break
 		:: else
@@ -671,10 +692,9 @@ inline cancel(d, fence, own, result, v, n)
 			fi
 		}
 #else
-		/* dma_fence_get(), under the lock of the wait queue, which work() does not take */
-		atomic { !poll_locked -> poll_locked = true; own = cb_fence[d] }
+		/* dma_fence_get() */
+		own = cb_fence[d];
 		atomic {
-			poll_locked = false;
 			if
 			:: own != NONE -> fence_get(own)
 			:: else
@@ -718,7 +738,7 @@ inline cancel(d, fence, own, result, v, n)
 	assert(!is_active[d] && cb_fence[d] == NONE && owner[d] == NOBODY)
 }
 
-/* The last fput(): dma_buf_release() */
+/* The last fput(): dma_buf_file_release(), dma_buf_release() */
 proctype closer()
 {
 	byte fence = NONE, own = NONE, v, n;
