@@ -490,6 +490,21 @@ int sched_sample(pid_t tid, struct sched_sample *sample)
 	return found == 2 ? 0 : -ESRCH;
 }
 
+bool test_is_spared(const char *fixture)
+{
+	const char *list = getenv("DMABUF_SPARE");
+	size_t len;
+
+	while (list && *list) {
+		len = strcspn(list, " ");
+		if (len == strlen(fixture) && !strncmp(list, fixture, len))
+			return true;
+		list += len;
+		list += strspn(list, " ");
+	}
+	return false;
+}
+
 int kernel_log_open(void)
 {
 	int fd = open_path("/dev/kmsg", O_RDONLY | O_NONBLOCK);

@@ -99,6 +99,13 @@ int sched_sample(pid_t tid, struct sched_sample *sample);
 void sleep_ms(unsigned int ms);
 long long now_ms(void);
 
+/*
+ * Whether whoever runs the tests wants this fixture left out, because the
+ * kernel at hand does not survive it: $DMABUF_SPARE lists them. Not every
+ * version of the harness can be told on its command line.
+ */
+bool test_is_spared(const char *fixture);
+
 /* Warnings of the kernel logged since, with the first of them printed. */
 int kernel_log_open(void);
 int kernel_log_warnings(int fd);

@@ -88,6 +88,8 @@ static void poll_test_setup(struct __test_metadata *_metadata,
 	const char *missing = exporter_missing(on->exporter);
 	char name[16];
 
+	if (test_is_spared(_metadata->fixture->name))
+		SKIP_TEST("spared");
 	if (missing)
 		SKIP_TEST("%s", missing);
 
