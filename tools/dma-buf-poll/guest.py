@@ -142,6 +142,10 @@ class Follower(threading.Thread):
                     time.sleep(0.1)
 
 
+class Stalled(Exception):
+    """The job has said nothing for too long."""
+
+
 def boot(args, ramdisk, console, results):
     """One try. Returns True, or False if the guest never reached init."""
     open(results, "wb").close()
@@ -153,6 +157,7 @@ def boot(args, ramdisk, console, results):
             started = time.monotonic()
             alive = False
             told = 0.0
+            heard, size = started, 0
             try:
                 while qemu.poll() is None:
                     time.sleep(0.1)
@@ -170,6 +175,10 @@ def boot(args, ramdisk, console, results):
                         raise FirstFailure
                     if spent > args.timeout:
                         raise TimeoutError
+                    if not alive or os.path.getsize(results) != size:
+                        heard, size = time.monotonic(), os.path.getsize(results)
+                    if args.stall and time.monotonic() - heard > args.stall:
+                        raise Stalled
             finally:
                 if qemu.poll() is None:
                     qemu.kill()
@@ -216,6 +225,8 @@ def main():
     parser.add_argument("--append", default="")
     parser.add_argument("--timeout", type=float, default=300)
     parser.add_argument("--boot-timeout", type=float, default=60)
+    parser.add_argument("--stall", type=float, default=0,
+                        help="give up when the job has said nothing for so long")
     parser.add_argument("--qemu", action="append", default=[], help="one more argument for QEMU")
     parser.add_argument("--progress", action="store_true", help="count tests on stderr")
     parser.add_argument("--first-failure", action="store_true",
@@ -230,7 +241,7 @@ def main():
         die(NO_HOST, f"no kernel {args.kernel}")
     if not args.shell and not args.job:
         die(NO_HOST, "no job for the guest")
-    if args.timeout <= 0 or args.boot_timeout <= 0 or args.smp < 1:
+    if args.timeout <= 0 or args.boot_timeout <= 0 or args.stall < 0 or args.smp < 1:
         die(NO_HOST, "time-outs and the number of CPUs must be more than 0")
 
     os.makedirs(os.path.dirname(os.path.abspath(args.out)), exist_ok=True)
@@ -248,6 +259,9 @@ def main():
                 return judge(console, results)
         except FirstFailure:
             return FAILED
+        except Stalled:
+            die(HUNG, f"the guest hung: nothing said for {args.stall:g} s, its last output: "
+                      f"{tail(results)} (see {console})")
         except TimeoutError:
             die(HUNG, f"the guest hung: not done after {args.timeout:g} s, its last output: "
                       f"{tail(results)} (see {console})")

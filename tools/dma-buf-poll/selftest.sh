@@ -82,6 +82,10 @@ insmod /${module##*/} || failed=1
 done
 "
 fi
+# What runs in the guest, without the fixtures that are named.
+job_without() {
+	printf '%s\n' "export DMABUF_SPARE='$1'" "$job"
+}
 job+="cd /kselftest/dma-buf; i=0
 while [ \$i -lt $repeat ]; do
 	for t in ${tests[*]}; do
@@ -97,8 +101,57 @@ slow=1
 [ "${DEBUG:-0}${KCSAN:-0}" = 00 ] || slow=4
 progress=()
 [ -t 1 ] || progress=(--progress)
-"$tools/guest.py" "${progress[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
-	--out "$out/log/selftest-$name" --smp "${SMP:-2}" \
-	--timeout "${TIMEOUT:-$((repeat * slow * 300))}" \
-	--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
-	${APPEND:+--append "$APPEND"} "${files[@]}" "$job"
+prefix=$out/log/selftest-$name
+rm -f "$prefix".boot*
+
+# A stock kernel may not survive a test, or not come back from it. That is a
+# result like others: say so, and go on with the fixtures not yet begun in
+# another boot. For the series it is the end.
+worst=0 spare='' n=0
+while :; do
+	n=$((n + 1)) status=0
+	{ "$tools/guest.py" "${progress[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
+		--out "$prefix" --smp "${SMP:-2}" \
+		--timeout "${TIMEOUT:-$((repeat * slow * 300))}" --stall "$((slow * 120))" \
+		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
+		${APPEND:+--append "$APPEND"} "${files[@]}" "$(job_without "$spare")" \
+		2>&1 >&3 | tee "$prefix.said" | sed -u '/^error: /d' >&2; } 3>&1 || status=$?
+	error=$(grep '^error: ' "$prefix.said" | tail -n1 || :)
+	test=$(awk '$1 == "#" && $2 == "RUN" { run = $3 } /^(not )?ok / { run = "" }
+		END { print run }' "$prefix.results")
+	begun=$(awk '$1 == "#" && $2 == "RUN" { sub(/[.].*/, "", $3); print $3 }' "$prefix.results" |
+		sort -u | paste -sd' ')
+	case $status in
+	3|4) worst=$status ;;
+	*) [ "$worst" != 0 ] || worst=$status ;;
+	esac
+	case $variant$status in
+	stock[34])
+		# In no test, or in one that it should not have come to?
+		[ -n "$test" ] || break
+		case " $spare " in *" ${test%%.*} "*) break ;; esac
+		[ "$n" -lt 20 ] || break
+		;;
+	*)
+		break
+		;;
+	esac
+	reason=${error#error: }
+	printf '# guest: went down in %s: %s\n' "$test" "${reason% (see *}" | tee -a "$prefix.results"
+	for kind in console results; do
+		mv "$prefix.$kind" "$prefix.boot$n.$kind"
+	done
+	spare=$(tr ' ' '\n' <<<"$spare $begun" | sed '/^$/d' | sort -u | paste -sd' ')
+	say "$base $name does not survive $test: ${reason% (see *}"
+	say "  booting it again for what comes after"
+done
+for kind in console results; do
+	for boot in $(seq "$((n - 1))" -1 1); do
+		cat "$prefix.boot$boot.$kind" "$prefix.$kind" >"$prefix.part"
+		mv "$prefix.part" "$prefix.$kind"
+	done
+done
+rm -f "$prefix".boot* "$prefix.said"
+[ -z "$error" ] || say "$error"
+[ "$n" = 1 ] || [ -n "$error" ] || say "error: $base $name went down in $((n - 1)) tests (see $prefix.console)"
+exit "$worst"
