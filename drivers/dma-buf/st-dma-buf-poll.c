@@ -281,12 +281,11 @@ static const struct dma_buf_ops st_buf_ops = {
 
 static struct st_buf *st_buf_resv(struct kunit *test, bool own_resv)
 {
+	struct st_buf *buf = kzalloc(sizeof(*buf), GFP_KERNEL);
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	struct st_env *env = test->priv;
 	struct dma_buf *dmabuf;
-	struct st_buf *buf;
 
-	buf = kzalloc(sizeof(*buf), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
 
 	init_completion(&buf->released);
