@@ -45,7 +45,7 @@ mkdir -p "$out/log"
 			KHDR_INCLUDES="-isystem $out/kselftest-obj/usr/include" \
 			install >>"$log" 2>&1 ||
 		   [ ! -x "$install/dma-buf/poll" ]; then
-			die "$base: the kselftest does not build: $(grep -m1 -E 'error|Error' "$log" || tail -n1 "$log") (see $log)"
+			die "$base: the kselftest does not build: $(grep -m1 -E '(error|Error)[: ]' "$log" || tail -n1 "$log") (see $log)"
 		fi
 		printf '%s\n' "$key" >"$install.stamp"
 	fi
