@@ -75,6 +75,7 @@ am() {
 }
 check "git am on the pristine base gives the composed tree" am
 
+touched=$(git -C "$src" diff --name-only base series | sed 's/[.]/[.]/g' | paste -sd'|')
 each_builds() {
 	local commit
 
@@ -86,7 +87,8 @@ each_builds() {
 		nice make -s -C "$src" O="$obj" CC="ccache gcc" olddefconfig </dev/null || return 1
 		nice make -C "$src" O="$obj" CC="ccache gcc" -j"$(nproc)" W=1 \
 			drivers/dma-buf/ >"$tmp/said" 2>&1 || { tail -n 20 "$tmp/said"; return 1; }
-		if grep -E 'dma-buf.*(warning|error):' "$tmp/said"; then return 1; fi
+		# What the base says of its other files is not ours to mend.
+		if grep -E "(^|/)($touched):.*(warning|error):" "$tmp/said"; then return 1; fi
 	done
 	git -C "$src" checkout -q series
 	make -s -C "$src" O="$obj" CC="ccache gcc" olddefconfig
