@@ -33,6 +33,7 @@ help:
 	@echo '  model           check the protocol exhaustively, with spin'
 	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
 	@echo '  bench           what polling costs, in guest instructions, stock against series'
+	@echo '  clients         the event loops people use, stock against series; CLIENTS="..."'
 	@echo '  bench-compare   two of those, A=... B=...: bases, directories or results.tsv'
 	@echo '  check           static checks on what the series adds, and on the harness'
 	@echo '  deps            install the Debian packages all of this needs'
@@ -127,3 +128,8 @@ bench-compare:
 model:
 	@$(T)/deps.sh build check
 	@$(T)/model.sh
+
+.PHONY: clients
+clients:
+	@$(T)/deps.sh
+	@$(T)/clients.sh '$(BASE)' $(CLIENTS)

@@ -108,7 +108,7 @@ shell_scripts() {
 check "shellcheck says nothing" shell_scripts
 
 python_scripts() {
-	python3 -W error -m py_compile "$tools"/*.py
+	python3 -W error -m py_compile "$tools"/*.py "$tools"/clients/*.py
 }
 check "the Python scripts compile without a warning" python_scripts
 

@@ -3,7 +3,7 @@
 #
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
-# The groups: build (the default), check, bench.
+# The groups: build (the default), check, bench, clients.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -13,6 +13,7 @@ build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 check="b4 codespell git-email libmailtools-perl python3-git python3-ply shellcheck
 	sparse spin"
 bench="gnuplot-nox"
+clients="golang-go libevent-dev libglib2.0-dev libuv1-dev pkgconf"
 
 packages=$build
 for group; do
@@ -20,6 +21,7 @@ for group; do
 	build) ;;
 	check) packages+=" $check" ;;
 	bench) packages+=" $bench" ;;
+	clients) packages+=" $clients" ;;
 	*) die "deps.sh: no group '$group'" ;;
 	esac
 done
