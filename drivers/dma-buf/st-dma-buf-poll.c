@@ -21,22 +21,31 @@
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-fence.h>
 #include <linux/dma-resv.h>
+#include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/irq_work.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mman.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/poll.h>
 #include <linux/preempt.h>
 #include <linux/prandom.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/sync_file.h>
 #include <linux/tracepoint.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <uapi/linux/dma-buf.h>
 
 #include <kunit/test.h>
 
@@ -61,6 +70,11 @@ enum st_enable {
 	ST_ENABLE_TRUE,
 	ST_ENABLE_FALSE,	/* has completed by the time it is asked */
 	ST_ENABLE_SLOW,
+	ST_ENABLE_SIGNALS,	/* has completed, and says so by itself */
+	ST_ENABLE_SIGNALS_OTHER, /* finds that another fence has completed */
+	ST_ENABLE_IRQ,		/* completes as soon as interrupts are enabled */
+	ST_ENABLE_TIMER,	/* as above, in the interrupt of a timer */
+	ST_ENABLE_WAITS,	/* until somebody is about to signal it */
 };
 
 struct st_fence {
@@ -69,12 +83,16 @@ struct st_fence {
 	spinlock_t *lock;	/* own_lock, or one that is shared */
 	struct list_head node;
 	struct irq_work work;
+	struct hrtimer timer;
 	enum st_enable enable;
 	unsigned int enabled;	/* calls of enable_signaling */
 	bool done;		/* what ->signaled says */
 	bool hardirq;		/* signaled in hard interrupt context */
 	bool *timeline_locked;	/* held by who signals */
 	bool asked_locked;	/* and a driver was asked meanwhile */
+	bool enabling;		/* ST_ENABLE_WAITS is waiting */
+	bool signaling;		/* and this is what it waits for */
+	struct st_fence *other;	/* of ST_ENABLE_SIGNALS_OTHER */
 	void (*on_asked)(struct st_fence *f);
 	void *on_asked_arg;
 };
@@ -84,6 +102,8 @@ struct st_env {
 	struct list_head waiters;
 	struct list_head bufs;
 	struct rnd_state rnd;
+	void __user *user;	/* for the arguments of ioctls */
+	unsigned int asked[4];	/* how often dma_resv was, in which way */
 };
 
 static struct st_fence *to_st_fence(struct dma_fence *fence)
@@ -94,6 +114,25 @@ static struct st_fence *to_st_fence(struct dma_fence *fence)
 static const char *st_fence_name(struct dma_fence *fence)
 {
 	return "st-dma-buf-poll";
+}
+
+/* In hard interrupt context, except on PREEMPT_RT, where no fence does that */
+#define ST_TIMER_MODE	HRTIMER_MODE_REL_PINNED
+
+static void st_start_timer(struct st_fence *f, unsigned int us)
+{
+	hrtimer_start(&f->timer, ns_to_ktime(us * NSEC_PER_USEC), ST_TIMER_MODE);
+}
+
+/* Holding the lock that the other CPU wants to have by now, or soon */
+static void st_await_signaler(struct st_fence *f)
+{
+	unsigned int us;
+
+	WRITE_ONCE(f->enabling, true);
+	for (us = 0; us < 100000 && !READ_ONCE(f->signaling); us++)
+		udelay(1);
+	udelay(ST_SLOW_US);
 }
 
 static void st_fence_asked(struct st_fence *f)
@@ -108,10 +147,31 @@ static bool st_fence_enable_signaling(struct dma_fence *fence)
 
 	st_fence_asked(f);
 	f->enabled++;
-	if (f->enable == ST_ENABLE_SLOW)
-		udelay(ST_SLOW_US);
 
-	return f->enable != ST_ENABLE_FALSE;
+	switch (f->enable) {
+	case ST_ENABLE_FALSE:
+		return false;
+	case ST_ENABLE_SLOW:
+		udelay(ST_SLOW_US);
+		return true;
+	case ST_ENABLE_SIGNALS:
+		dma_fence_signal_locked(fence);
+		return false;
+	case ST_ENABLE_SIGNALS_OTHER:
+		dma_fence_signal(&f->other->base);
+		return true;
+	case ST_ENABLE_IRQ:
+		irq_work_queue(&f->work);
+		return true;
+	case ST_ENABLE_TIMER:
+		st_start_timer(f, 0);
+		return true;
+	case ST_ENABLE_WAITS:
+		st_await_signaler(f);
+		return true;
+	default:
+		return true;
+	}
 }
 
 static bool st_fence_signaled(struct dma_fence *fence)
@@ -149,6 +209,16 @@ static void st_fence_irq(struct irq_work *work)
 	dma_fence_signal(&f->base);
 }
 
+static enum hrtimer_restart st_fence_timer(struct hrtimer *timer)
+{
+	struct st_fence *f = container_of(timer, struct st_fence, timer);
+
+	f->hardirq = in_hardirq();
+	dma_fence_signal(&f->base);
+
+	return HRTIMER_NORESTART;
+}
+
 /* @lock is one that several fences share, as those of a timeline do, or NULL */
 static struct st_fence *st_fence_locked(struct kunit *test,
 					enum st_enable enable, spinlock_t *lock)
@@ -162,6 +232,7 @@ static struct st_fence *st_fence_locked(struct kunit *test,
 	f->lock = lock ?: &f->own_lock;
 	f->enable = enable;
 	init_irq_work(&f->work, st_fence_irq);
+	hrtimer_setup(&f->timer, st_fence_timer, CLOCK_MONOTONIC, ST_TIMER_MODE);
 	dma_fence_init(&f->base, enable == ST_ENABLE_NONE ?
 		       &st_fence_plain_ops : &st_fence_ops, f->lock,
 		       dma_fence_context_alloc(1), 1);
@@ -195,6 +266,15 @@ static bool st_is_signaled(struct st_fence *f)
 static unsigned int st_refs(struct st_fence *f)
 {
 	return kref_read(&f->base.refcount);
+}
+
+/* For what is put by an irq_work or a timer that nobody can wait for */
+static void st_await_refs(struct st_fence *f, unsigned int refs)
+{
+	unsigned long end = jiffies + ST_TIMEOUT;
+
+	while (st_refs(f) > refs && time_before(jiffies, end))
+		usleep_range(50, 100);
 }
 
 static unsigned int st_fence_callbacks(struct st_fence *f)
@@ -279,14 +359,14 @@ static const struct dma_buf_ops st_buf_ops = {
 	.release = st_buf_release,
 };
 
-static struct st_buf *st_buf_resv(struct kunit *test, bool own_resv)
+static struct st_buf *st_buf_new(struct st_env *env, bool own_resv)
 {
 	struct st_buf *buf = kzalloc(sizeof(*buf), GFP_KERNEL);
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
-	struct st_env *env = test->priv;
 	struct dma_buf *dmabuf;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
+	if (!buf)
+		return NULL;
 
 	init_completion(&buf->released);
 	buf->env = env;
@@ -301,11 +381,21 @@ static struct st_buf *st_buf_resv(struct kunit *test, bool own_resv)
 	info.resv = own_resv ? &buf->resv : NULL;
 
 	dmabuf = dma_buf_export(&info);
-	if (IS_ERR(dmabuf))
+	if (IS_ERR(dmabuf)) {
 		kfree(buf);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+		return NULL;
+	}
 
 	buf->dmabuf = dmabuf;
+	return buf;
+}
+
+static struct st_buf *st_buf_resv(struct kunit *test, bool own_resv)
+{
+	struct st_env *env = test->priv;
+	struct st_buf *buf = st_buf_new(env, own_resv);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
 	list_add_tail(&buf->node, &env->bufs);
 
 	return buf;
@@ -457,7 +547,9 @@ static unsigned int st_look(struct st_waiter *w)
 {
 	unsigned int ready;
 
-	reinit_completion(&w->woken);
+	/* Not reinit_completion(): who wakes may be at it */
+	while (try_wait_for_completion(&w->woken))
+		;
 	ready = (__force unsigned int)vfs_poll(w->buf->dmabuf->file, &w->pt);
 	w->pt._qproc = NULL;
 
@@ -537,6 +629,7 @@ static void st_cleanup(struct kunit *test)
 
 	list_for_each_entry_safe(f, next_f, &env->fences, node) {
 		irq_work_sync(&f->work);
+		hrtimer_cancel(&f->timer);
 		KUNIT_EXPECT_EQ(test, st_fence_callbacks(f), 0U);
 		KUNIT_EXPECT_EQ(test, st_refs(f), 1U);
 		st_signal(f);
@@ -605,6 +698,29 @@ static void exact_a_buffer_without_fences_is_ready(struct kunit *test)
 	st_signal(f);
 	st_attach(test, buf, f, DMA_RESV_USAGE_WRITE);
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+}
+
+/* Who polls without a table asks for everything, and does not wait */
+static void exact_poll_without_a_table(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct file *file = buf->dmabuf->file;
+	struct st_fence *read, *write;
+
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)vfs_poll(file, NULL),
+			ST_INOUT | ST_RDNORM | ST_WRNORM);
+	read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)vfs_poll(file, NULL),
+			ST_IN | ST_RDNORM);
+	write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)vfs_poll(file, NULL), 0U);
+	KUNIT_EXPECT_EQ(test, write->enabled, 1U);
+
+	st_signal(read);
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)vfs_poll(file, NULL), 0U);
+	st_signal(write);
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)vfs_poll(file, NULL),
+			ST_INOUT | ST_RDNORM | ST_WRNORM);
 }
 
 struct st_usage {
@@ -742,7 +858,194 @@ static void exact_a_fence_that_was_replaced_does_not_count(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st_refs(old), 1U);
 }
 
-/* What dma_resv says of the same fences, in three ways */
+/* Fences whose driver signals them, or another one, while it is enabling them */
+static void exact_fences_which_signal_when_enabled(struct kunit *test)
+{
+	static struct lock_class_key key;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *self = st_fence(test, ST_ENABLE_SIGNALS);
+	struct st_fence *asked, *other;
+	struct st_waiter *in, *out;
+
+	st_attach(test, buf, self, DMA_RESV_USAGE_WRITE);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), ST_OUT);
+	KUNIT_EXPECT_EQ(test, self->enabled, 1U);
+	KUNIT_EXPECT_EQ(test, st_refs(self), 2U);
+
+	/*
+	 * OUT waits for the other fence and IN asks for the one that signals
+	 * it, so the callback of OUT runs in the midst of arming that of IN.
+	 */
+	other = st_fence(test, ST_ENABLE_TRUE);
+	lockdep_set_class(&other->own_lock, &key);
+	asked = st_fence(test, ST_ENABLE_SIGNALS_OTHER);
+	asked->other = other;
+	st_attach(test, buf, asked, DMA_RESV_USAGE_WRITE);
+	st_attach(test, buf, other, DMA_RESV_USAGE_READ);
+
+	out = st_wait(test, buf, ST_OUT);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(other), 1U);
+	in = st_wait(test, buf, ST_IN);
+	KUNIT_EXPECT_TRUE(test, st_is_signaled(other));
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 0);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(asked), 2U);
+	KUNIT_EXPECT_EQ(test, asked->enabled, 1U);
+
+	st_signal(asked);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+}
+
+/* All fences of @from, and no other ones, as drivers do that share a buffer */
+static void st_copy(struct kunit *test, struct st_buf *buf, struct st_buf *from)
+{
+	int ret;
+
+	dma_resv_lock(buf->dmabuf->resv, NULL);
+	ret = dma_resv_copy_fences(buf->dmabuf->resv, from->dmabuf->resv);
+	dma_resv_unlock(buf->dmabuf->resv);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+}
+
+/* Nor has one that was removed, and nothing is in its place */
+static void exact_a_fence_that_was_removed_does_not_count(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_buf *none = st_buf(test);
+	struct st_buf *other = st_buf(test);
+	struct st_fence *old = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *new = st_add(test, other, DMA_RESV_USAGE_WRITE);
+	struct st_waiter *w = st_wait(test, buf, ST_INOUT);
+
+	st_copy(test, buf, none);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+	/* Nobody but the callbacks holds it any more */
+	KUNIT_EXPECT_EQ(test, st_refs(old), 3U);
+
+	st_copy(test, buf, other);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+	st_signal(old);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+	KUNIT_EXPECT_EQ(test, st_refs(old), 1U);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(new), 2U);
+
+	/* The last one to be removed wakes when it signals, at the latest */
+	st_copy(test, buf, none);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+	st_signal(new);
+	KUNIT_EXPECT_GE(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+}
+
+/*
+ * A driver that replaces its fences may put an array or a chain in their place.
+ * These have locks, enable their fences and signal from an irq_work of their own.
+ */
+static void exact_an_array_or_a_chain_is_one_fence(struct kunit *test)
+{
+	int chained, i;
+
+	for (chained = 0; chained < 2; chained++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_buf *scratch = st_buf(test);
+		struct st_fence *old = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		struct dma_resv *resv = buf->dmabuf->resv;
+		struct dma_fence *container;
+		struct st_fence *f[4];
+		struct st_waiter *w;
+
+		for (i = 0; i < ARRAY_SIZE(f); i++)
+			f[i] = st_add(test, scratch, DMA_RESV_USAGE_WRITE);
+		if (chained) {
+			struct dma_fence *prev = NULL;
+
+			for (i = 0; i < ARRAY_SIZE(f); i++) {
+				struct dma_fence_chain *chain = dma_fence_chain_alloc();
+
+				KUNIT_ASSERT_NOT_ERR_OR_NULL(test, chain);
+				dma_fence_chain_init(chain, prev,
+						     dma_fence_get(&f[i]->base), i + 1);
+				prev = &chain->base;
+			}
+			container = prev;
+		} else {
+			int ret = dma_resv_get_singleton(scratch->dmabuf->resv,
+							 DMA_RESV_USAGE_WRITE,
+							 &container);
+
+			KUNIT_ASSERT_EQ(test, ret, 0);
+		}
+
+		dma_resv_lock(resv, NULL);
+		dma_resv_replace_fences(resv, old->base.context, container,
+					DMA_RESV_USAGE_WRITE);
+		dma_resv_unlock(resv);
+
+		w = st_wait(test, buf, ST_INOUT);
+		for (i = 0; i < ARRAY_SIZE(f); i++) {
+			KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+			KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+			st_signal(f[i]);
+		}
+		KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&w->woken, ST_TIMEOUT),
+				0UL);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+		KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+
+		/* They let go of their fences in their own time */
+		st_stop(w);
+		KUNIT_EXPECT_TRUE(test, st_close(buf));
+		KUNIT_EXPECT_TRUE(test, st_close(scratch));
+		dma_fence_put(container);
+		for (i = 0; i < ARRAY_SIZE(f); i++)
+			st_await_refs(f[i], 1);
+		st_cleanup(test);
+	}
+}
+
+#if IS_ENABLED(CONFIG_SYNC_FILE)
+/* What is in the file that user space gets for the same fences? */
+static bool st_exported_idle(struct kunit *test, struct st_buf *buf,
+			     enum dma_resv_usage usage)
+{
+	struct dma_buf_export_sync_file arg = {
+		.flags = usage == DMA_RESV_USAGE_READ ? DMA_BUF_SYNC_RW :
+							DMA_BUF_SYNC_READ,
+		.fd = -1,
+	};
+	struct st_env *env = test->priv;
+	struct file *file = buf->dmabuf->file;
+	struct dma_fence *fence;
+	long ret;
+	bool idle;
+
+	KUNIT_ASSERT_EQ(test, copy_to_user(env->user, &arg, sizeof(arg)), 0UL);
+	ret = file->f_op->unlocked_ioctl(file, DMA_BUF_IOCTL_EXPORT_SYNC_FILE,
+					 (unsigned long)env->user);
+	KUNIT_ASSERT_EQ(test, ret, 0L);
+	KUNIT_ASSERT_EQ(test, copy_from_user(&arg, env->user, sizeof(arg)), 0UL);
+
+	fence = sync_file_get_fence(arg.fd);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fence);
+	idle = dma_fence_is_signaled(fence);
+	dma_fence_put(fence);
+
+	/* Here and now: the file holds the fences, and an array of them maybe */
+	close_fd(arg.fd);
+	flush_delayed_fput();
+
+	return idle;
+}
+#else
+static bool st_exported_idle(struct kunit *test, struct st_buf *buf,
+			     enum dma_resv_usage usage)
+{
+	return false;
+}
+#endif
+
+/* What dma_resv says of the same fences, in three ways, and user space */
 static bool st_resv_idle(struct kunit *test, struct st_buf *buf,
 			 enum dma_resv_usage usage, unsigned int how)
 {
@@ -761,6 +1064,8 @@ static bool st_resv_idle(struct kunit *test, struct st_buf *buf,
 			dma_fence_put(fences[i]);
 		kfree(fences);
 		return !n;
+	case 3:
+		return st_exported_idle(test, buf, usage);
 	default:
 		/* This is what DMA_BUF_IOCTL_EXPORT_SYNC_FILE exports */
 		KUNIT_ASSERT_EQ(test, dma_resv_get_singleton(resv, usage, &fence), 0);
@@ -791,7 +1096,8 @@ static bool st_agree(struct kunit *test, struct st_buf *buf, unsigned int asked,
 		waited = st_callbacks(env);
 		got = st_poll(buf, asked);
 
-		how = st_rnd(env, 3);
+		how = st_rnd(env, env->user ? 4 : 3);
+		env->asked[how]++;
 		ready = 0;
 		if (st_resv_idle(test, buf, DMA_RESV_USAGE_WRITE, how))
 			ready |= ST_IN;
@@ -837,8 +1143,16 @@ static void exact_poll_agrees_with_dma_resv_at_every_step(struct kunit *test)
 	struct st_buf *buf = NULL;
 	bool busy[ARRAY_SIZE(w)];
 	unsigned int step, n = 0, i;
+	unsigned long addr;
 
-	kunit_info(test, "%d steps, seed %d\n", ST_STEPS, ST_SEED);
+	if (IS_ENABLED(CONFIG_SYNC_FILE) && IS_ENABLED(CONFIG_MMU)) {
+		addr = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+				     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+		KUNIT_ASSERT_NE(test, addr, 0UL);
+		/* An error is what kernels say that have no such thing */
+		if (!IS_ERR_VALUE(addr))
+			env->user = (void __user *)addr;
+	}
 
 	for (step = 0; step < ST_STEPS; step++) {
 		if (step % ST_ROUND == 0) {
@@ -915,6 +1229,13 @@ static void exact_poll_agrees_with_dma_resv_at_every_step(struct kunit *test)
 		}
 		st_cleanup(test);
 	}
+
+	/* Of each fence set two directions are asked for, and some sets again */
+	kunit_info(test, "%u steps, seed %d: test_signaled %u, get_fences %u, get_singleton %u, EXPORT_SYNC_FILE %u\n",
+		   step, ST_SEED, env->asked[0], env->asked[1], env->asked[2],
+		   env->asked[3]);
+	for (i = 0; i < (env->user ? 4 : 3); i++)
+		KUNIT_EXPECT_GT(test, env->asked[i], ST_STEPS / 8U);
 }
 
 /*
@@ -1707,6 +2028,70 @@ static void anycontext_hard_interrupt(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
 }
 
+/* Timers of the same CPU, some of which expire at once */
+static void anycontext_timers(struct kunit *test)
+{
+	const struct st_pattern *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[ST_MAX_FENCES];
+	struct st_waiter *w;
+	unsigned int i;
+
+	for (i = 0; i < p->n; i++)
+		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+
+	st_shuffle(test->priv, f, p->n, p->order);
+	for (i = 0; i < p->n; i++)
+		st_start_timer(f[i], 2000 + (i & ~1) * 20);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&w->woken, ST_TIMEOUT), 0UL);
+	for (i = 0; i < p->n; i++) {
+		hrtimer_cancel(&f[i]->timer);
+		KUNIT_EXPECT_TRUE(test, st_is_signaled(f[i]));
+		KUNIT_EXPECT_EQ(test, f[i]->hardirq, !IS_ENABLED(CONFIG_PREEMPT_RT));
+	}
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+/*
+ * The driver has started the work, which is done before poll is: the interrupt
+ * comes when the lock of the fence is dropped, with the callback just added.
+ */
+static void anycontext_an_interrupt_before_arming_returns(struct kunit *test)
+{
+	static const enum st_enable enable[] = { ST_ENABLE_IRQ, ST_ENABLE_TIMER };
+	unsigned int i, n;
+
+	for (i = 0; i < 16 * ARRAY_SIZE(enable); i++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
+
+		for (n = 0; n <= i % 4; n++)
+			st_attach(test, buf, st_fence(test, enable[i / 16]),
+				  DMA_RESV_USAGE_WRITE);
+		if (!st_look(w))
+			KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&w->woken, ST_TIMEOUT),
+					0UL);
+		KUNIT_EXPECT_LE(test, st_wakes(w), 1);
+		KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+		st_cleanup(test);
+	}
+}
+
+static long st_signal_enabling(void *data)
+{
+	struct st_fence *f = data;
+	unsigned int us;
+
+	for (us = 0; us < 100000 && !READ_ONCE(f->enabling); us++)
+		udelay(1);
+	WRITE_ONCE(f->signaling, true);
+	st_signal(f);
+
+	return 0;
+}
+
 static long st_signal_here(void *f)
 {
 	st_signal(f);
@@ -1743,6 +2128,50 @@ static void anycontext_another_cpu(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
 	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+struct st_enabler {
+	struct work_struct work;
+	struct st_fence *f;
+};
+
+static void st_enabler(struct work_struct *work)
+{
+	st_signal_enabling(container_of(work, struct st_enabler, work)->f);
+}
+
+/* Another CPU waits for the lock under which the driver enables its fence */
+static void anycontext_another_cpu_while_enabling(struct kunit *test)
+{
+	struct st_enabler e;
+	int cpu, i;
+
+	cpu = st_other_cpu(test);
+	INIT_WORK_ONSTACK(&e.work, st_enabler);
+
+	for (i = 0; i < 16; i++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_fence *rest = st_add(test, buf, DMA_RESV_USAGE_READ);
+		struct st_waiter *w = st_waiter(test, buf, i & 1 ? ST_IN : ST_INOUT);
+		unsigned int ready;
+
+		e.f = st_fence(test, ST_ENABLE_WAITS);
+		st_attach(test, buf, e.f, DMA_RESV_USAGE_WRITE);
+		schedule_work_on(cpu, &e.work);
+
+		/* Pinned elsewhere, but we may have gone there meanwhile */
+		ready = st_look(w);
+		flush_work(&e.work);
+		KUNIT_EXPECT_TRUE(test, e.f->enabling);
+		KUNIT_EXPECT_TRUE(test, ready == 0 || ready == ST_IN);
+		if (!ready)
+			KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+		KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+		st_signal(rest);
+		KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+		st_cleanup(test);
+	}
+	destroy_work_on_stack(&e.work);
 }
 
 /*
@@ -1839,8 +2268,8 @@ static void anycontext_fences_of_arrays_and_chains(struct kunit *test)
 						     ST_TIMEOUT), 0L);
 	dma_fence_put(array);
 	dma_fence_put(&chain->base);
-	for (i = 0; i < 1000 && (st_refs(f[0]) > 2 || st_refs(f[3]) > 2); i++)
-		usleep_range(1000, 2000);
+	st_await_refs(f[0], 2);
+	st_await_refs(f[3], 2);
 }
 
 /* A thread that signals fences on another CPU, if there is one */
@@ -2035,6 +2464,507 @@ static void anycontext_threads_add_signal_and_wait(struct kunit *test)
 }
 
 /*
+ * Everything at once: threads that poll and wait, threads on each CPU that add
+ * fences which a timer of that CPU signals in hard interrupt context, others
+ * that replace, copy and merge fences, and that close the buffers on which all
+ * of it happens.
+ *
+ * Now and then everybody is stopped, except who sleeps until the buffer is
+ * ready. By then all fences have signaled and nobody polls any more, so nobody
+ * else's poll makes good for a wake-up that was lost.
+ */
+
+static unsigned int race_ms = 1500;
+module_param(race_ms, uint, 0444);
+MODULE_PARM_DESC(race_ms, "how long the threads race, in ms: 100 to 86400000");
+
+#define ST_RACE_MS_MIN		100
+#define ST_RACE_MS_MAX		(24 * 60 * 60 * 1000)
+#define ST_RACE_BUFS		2
+#define ST_RACE_CPUS		4
+#define ST_RACE_WAITERS		4
+#define ST_RACE_TASKS		(ST_RACE_CPUS + ST_RACE_WAITERS + 2)
+#define ST_RACE_ROUND		(HZ / 20)
+
+struct st_race_fence {
+	struct dma_fence base;	/* first, for dma_fence_free() */
+	spinlock_t lock;
+	struct hrtimer timer;
+	struct st_race *race;
+};
+
+struct st_racer {
+	struct st_race *race;
+	struct task_struct *task;
+	struct rnd_state rnd;
+	struct st_buf *buf;	/* on which it sleeps */
+	struct st_waiter w;
+	unsigned int events;
+	unsigned int done;	/* how often it did what it does */
+	unsigned int slept;
+	bool sleeps;		/* until @buf is ready */
+	bool parked;
+};
+
+struct st_race {
+	spinlock_t lock;	/* of what follows */
+	struct st_buf *buf[ST_RACE_BUFS];
+	struct list_head closed;
+	unsigned int closes;
+
+	struct st_env env;	/* without a fence that it knows */
+	atomic_t fences;	/* that have not been freed */
+	atomic_t pending;	/* that have not signaled */
+	bool pause;
+	bool failed;		/* for want of memory */
+	unsigned int n;
+	struct st_racer racer[ST_RACE_TASKS];
+};
+
+static void st_race_fence_release(struct dma_fence *fence)
+{
+	struct st_race_fence *f = container_of(fence, struct st_race_fence, base);
+
+	atomic_dec(&f->race->fences);
+	dma_fence_free(fence);
+}
+
+static const struct dma_fence_ops st_race_fence_ops = {
+	.get_driver_name = st_fence_name,
+	.get_timeline_name = st_fence_name,
+	.release = st_race_fence_release,
+};
+
+static enum hrtimer_restart st_race_fence_timer(struct hrtimer *timer)
+{
+	struct st_race_fence *f = container_of(timer, struct st_race_fence, timer);
+
+	dma_fence_signal(&f->base);
+	atomic_dec(&f->race->pending);
+	dma_fence_put(&f->base);
+
+	return HRTIMER_NORESTART;
+}
+
+/* A fence that will signal by itself, if it is not told to before */
+static struct st_race_fence *st_race_fence(struct st_race *race)
+{
+	struct st_race_fence *f = kzalloc(sizeof(*f), GFP_KERNEL);
+
+	if (!f) {
+		WRITE_ONCE(race->failed, true);
+		return NULL;
+	}
+
+	spin_lock_init(&f->lock);
+	f->race = race;
+	hrtimer_setup(&f->timer, st_race_fence_timer, CLOCK_MONOTONIC, ST_TIMER_MODE);
+	dma_fence_init(&f->base, &st_race_fence_ops, &f->lock,
+		       dma_fence_context_alloc(1), 1);
+	atomic_inc(&race->fences);
+
+	return f;
+}
+
+static u32 st_race_rnd(struct st_racer *r, u32 below)
+{
+	return prandom_u32_state(&r->rnd) % below;
+}
+
+static void st_race_start(struct st_racer *r, struct st_race_fence *f)
+{
+	/* Some stay long enough for their buffer to be closed before */
+	unsigned int us = st_race_rnd(r, st_race_rnd(r, 16) ? 200 : 5000);
+
+	atomic_inc(&r->race->pending);
+	dma_fence_get(&f->base);
+	hrtimer_start(&f->timer, ns_to_ktime(us * NSEC_PER_USEC), ST_TIMER_MODE);
+}
+
+/* One of the buffers, with a reference on its file */
+static struct st_buf *st_race_buf(struct st_racer *r, struct file **file)
+{
+	struct st_race *race = r->race;
+	struct st_buf *buf;
+
+	spin_lock(&race->lock);
+	buf = race->buf[st_race_rnd(r, ST_RACE_BUFS)];
+	*file = get_file(buf->dmabuf->file);
+	spin_unlock(&race->lock);
+
+	return buf;
+}
+
+/* Returns whether to go on, after everybody else has been looked after */
+static bool st_race_on(struct st_racer *r)
+{
+	r->done++;
+	cond_resched();
+	for (;;) {
+		/* Pairs with st_race_rest(): it sees this, or we see @pause */
+		smp_store_mb(r->parked, false);
+		if (!READ_ONCE(r->race->pause) || kthread_should_stop())
+			return !kthread_should_stop();
+		/* Whatever we did comes before */
+		smp_store_release(&r->parked, true);
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
+static int st_race_adder(void *data)
+{
+	struct st_racer *r = data;
+	struct st_race *race = r->race;
+
+	while (st_race_on(r)) {
+		struct st_race_fence *f = st_race_fence(race);
+		struct dma_resv *resv;
+		struct file *file;
+		struct st_buf *buf;
+		int ret;
+
+		if (!f)
+			break;
+		buf = st_race_buf(r, &file);
+		resv = buf->dmabuf->resv;
+		dma_resv_lock(resv, NULL);
+		ret = dma_resv_reserve_fences(resv, 1);
+		if (!ret)
+			dma_resv_add_fence(resv, &f->base,
+					   st_race_rnd(r, DMA_RESV_USAGE_BOOKKEEP + 1));
+		dma_resv_unlock(resv);
+		if (ret)
+			WRITE_ONCE(race->failed, true);
+		st_race_start(r, f);
+		if (!st_race_rnd(r, 4))
+			dma_fence_signal(&f->base);
+		dma_fence_put(&f->base);
+		__fput_sync(file);
+		/* Buffers should be idle as well now and then */
+		if (!st_race_rnd(r, 8))
+			usleep_range(100, 400);
+	}
+
+	while (!kthread_should_stop())
+		schedule_timeout_uninterruptible(1);
+
+	return 0;
+}
+
+static void st_race_replace(struct st_racer *r, struct dma_resv *resv)
+{
+	struct st_race_fence *f = st_race_fence(r->race);
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence;
+	u64 context = 0;
+
+	if (!f)
+		return;
+
+	dma_resv_lock(resv, NULL);
+	dma_resv_for_each_fence(&cursor, resv, DMA_RESV_USAGE_BOOKKEEP, fence) {
+		if (!context || !st_race_rnd(r, 2))
+			context = fence->context;
+	}
+	dma_resv_replace_fences(resv, context, &f->base,
+				st_race_rnd(r, DMA_RESV_USAGE_BOOKKEEP + 1));
+	dma_resv_unlock(resv);
+	st_race_start(r, f);
+	dma_fence_put(&f->base);
+}
+
+static int st_race_mixer(void *data)
+{
+	struct st_racer *r = data;
+
+	while (st_race_on(r)) {
+		struct st_buf *buf, *from;
+		struct file *file, *from_file;
+		struct dma_fence *array;
+		struct dma_resv *resv;
+		int ret = 0;
+
+		buf = st_race_buf(r, &file);
+		resv = buf->dmabuf->resv;
+		switch (st_race_rnd(r, 4)) {
+		case 0:
+			from = st_race_buf(r, &from_file);
+			dma_resv_lock(resv, NULL);
+			ret = dma_resv_copy_fences(resv, from->dmabuf->resv);
+			dma_resv_unlock(resv);
+			__fput_sync(from_file);
+			break;
+		case 1:
+			ret = dma_resv_get_singleton(resv, DMA_RESV_USAGE_READ, &array);
+			if (ret || !array)
+				break;
+			dma_fence_enable_sw_signaling(array);
+			dma_fence_put(array);
+			break;
+		default:
+			st_race_replace(r, resv);
+			break;
+		}
+		if (ret)
+			WRITE_ONCE(r->race->failed, true);
+		__fput_sync(file);
+		usleep_range(20, 100);
+	}
+
+	return 0;
+}
+
+static int st_race_closer(void *data)
+{
+	struct st_racer *r = data;
+	struct st_race *race = r->race;
+
+	while (st_race_on(r)) {
+		struct st_buf *buf = st_buf_new(&race->env, st_race_rnd(r, 2));
+		unsigned int i = st_race_rnd(r, ST_RACE_BUFS);
+		struct file *file;
+
+		if (!buf) {
+			WRITE_ONCE(race->failed, true);
+			break;
+		}
+
+		spin_lock(&race->lock);
+		swap(race->buf[i], buf);
+		list_add_tail(&buf->node, &race->closed);
+		race->closes++;
+		file = buf->dmabuf->file;
+		spin_unlock(&race->lock);
+
+		/* Not always the last reference: whoever has that closes it */
+		__fput_sync(file);
+		usleep_range(50, 500);
+	}
+
+	while (!kthread_should_stop())
+		schedule_timeout_uninterruptible(1);
+
+	return 0;
+}
+
+static void st_race_sleep(struct st_racer *r)
+{
+	/* Gives up without being woken, as a time-out or a signal has it */
+	bool impatient = !st_race_rnd(r, 3);
+
+	/* Of these one is woken for all: the others would sleep on */
+	r->w.exclusive = impatient && st_race_rnd(r, 2);
+
+	while (!st_look(&r->w)) {
+		if (impatient) {
+			if (!try_wait_for_completion(&r->w.woken))
+				usleep_range(10, 200);
+			return;
+		}
+
+		/* Pairs with st_race_rest(): @events and @buf are what they are */
+		smp_store_release(&r->sleeps, true);
+		while (!wait_for_completion_timeout(&r->w.woken, HZ)) {
+			if (kthread_should_stop())
+				return;
+		}
+		WRITE_ONCE(r->sleeps, false);
+		r->slept++;
+	}
+}
+
+static int st_race_waiter(void *data)
+{
+	static const unsigned int events[] = { ST_IN, ST_OUT, ST_INOUT };
+	struct st_racer *r = data;
+
+	while (st_race_on(r)) {
+		struct file *file;
+
+		r->events = events[st_race_rnd(r, ARRAY_SIZE(events))];
+		r->buf = st_race_buf(r, &file);
+		if (st_race_rnd(r, 4)) {
+			st_waiter_init(&r->w, r->buf, r->events);
+			st_race_sleep(r);
+			st_stop(&r->w);
+		} else {
+			st_poll(r->buf, r->events);
+		}
+		__fput_sync(file);
+		/* The others need the CPU as well */
+		if (!st_race_rnd(r, 4))
+			usleep_range(10, 100);
+	}
+
+	return 0;
+}
+
+/* Waits until everybody is at rest, and names who is not */
+static bool st_race_rest(struct kunit *test, struct st_race *race)
+{
+	unsigned long end = jiffies + ST_TIMEOUT;
+	struct dma_resv_iter cursor;
+	struct st_racer *r;
+	struct dma_fence *fence;
+	unsigned int left, i;
+
+	do {
+		schedule_timeout_uninterruptible(1);
+		left = atomic_read(&race->pending);
+		for (i = 0; i < race->n; i++) {
+			/* Pairs with st_race_on() */
+			left += !smp_load_acquire(&race->racer[i].parked);
+		}
+	} while (left && time_before(jiffies, end));
+
+	for (i = 0; left && i < race->n; i++) {
+		r = &race->racer[i];
+		if (READ_ONCE(r->parked))
+			continue;
+		/* Pairs with st_race_sleep() */
+		if (!smp_load_acquire(&r->sleeps)) {
+			KUNIT_FAIL(test, "thread %u is stuck\n", i);
+			continue;
+		}
+		KUNIT_FAIL(test, "waiter %u sleeps for %x, ready are %x, fences to signal: %d\n",
+			   i, r->events, st_poll(r->buf, ST_INOUT),
+			   atomic_read(&race->pending));
+		dma_resv_iter_begin(&cursor, r->buf->dmabuf->resv, DMA_RESV_USAGE_READ);
+		dma_resv_for_each_fence_unlocked(&cursor, fence)
+			kunit_info(test, "  not signaled: %llu:%llu, usage %u\n",
+				   (unsigned long long)fence->context,
+				   (unsigned long long)fence->seqno,
+				   dma_resv_iter_usage(&cursor));
+		dma_resv_iter_end(&cursor);
+	}
+
+	return !left;
+}
+
+/* All who held them have gone: the buffers that were closed have to be */
+static bool st_race_closed(struct kunit *test, struct st_race *race)
+{
+	struct st_buf *buf, *next;
+
+	list_for_each_entry_safe(buf, next, &race->closed, node) {
+		if (!wait_for_completion_timeout(&buf->released, ST_TIMEOUT)) {
+			KUNIT_FAIL(test, "the last close frees nothing");
+			return false;
+		}
+		list_del(&buf->node);
+		kfree(buf);
+	}
+
+	return true;
+}
+
+static bool st_race_spawn(struct st_race *race, int (*fn)(void *data), int cpu,
+			  const char *what)
+{
+	struct st_racer *r = &race->racer[race->n];
+
+	r->race = race;
+	prandom_seed_state(&r->rnd, ST_SEED + race->n);
+	r->task = kthread_create(fn, r, "st-poll-%s/%u", what, race->n);
+	if (IS_ERR(r->task))
+		return false;
+	if (cpu >= 0)
+		kthread_bind(r->task, cpu);
+	race->n++;
+
+	return true;
+}
+
+static void anycontext_everything_at_once(struct kunit *test)
+{
+	unsigned int rounds = 0, polls = 0, slept = 0, adds = 0, i;
+	struct st_race *race;
+	unsigned long end;
+	bool good = true;
+	int cpu;
+
+	if (race_ms < ST_RACE_MS_MIN || race_ms > ST_RACE_MS_MAX) {
+		KUNIT_FAIL(test, "race_ms=%u: from %u to %u\n", race_ms,
+			   ST_RACE_MS_MIN, ST_RACE_MS_MAX);
+		return;
+	}
+
+	race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, race);
+	spin_lock_init(&race->lock);
+	INIT_LIST_HEAD(&race->closed);
+	INIT_LIST_HEAD(&race->env.fences);
+	for (i = 0; i < ST_RACE_BUFS; i++) {
+		race->buf[i] = st_buf_new(&race->env, i & 1);
+		good &= !!race->buf[i];
+	}
+
+	for_each_online_cpu(cpu) {
+		if (good && race->n < ST_RACE_CPUS)
+			good = st_race_spawn(race, st_race_adder, cpu, "add");
+	}
+	adds = race->n;
+	for (i = 0; good && i < ST_RACE_WAITERS; i++)
+		good = st_race_spawn(race, st_race_waiter, -1, "wait");
+	good = good && st_race_spawn(race, st_race_mixer, -1, "mix") &&
+	       st_race_spawn(race, st_race_closer, -1, "close");
+	KUNIT_EXPECT_TRUE_MSG(test, good, "no memory for threads and buffers");
+
+	for (i = 0; i < race->n; i++)
+		wake_up_process(race->racer[i].task);
+
+	for (end = jiffies + msecs_to_jiffies(race_ms);
+	     good && (rounds < 5 || time_before(jiffies, end)); rounds++) {
+		schedule_timeout_uninterruptible(ST_RACE_ROUND);
+		/* Pairs with st_race_on() */
+		smp_store_mb(race->pause, true);
+		good = st_race_rest(test, race) && st_race_closed(test, race);
+		for (i = 0; good && i < ST_RACE_BUFS; i++) {
+			KUNIT_EXPECT_EQ(test, st_file_count(race->buf[i]), 1L);
+			KUNIT_EXPECT_EQ(test, st_poll(race->buf[i], ST_INOUT), ST_INOUT);
+		}
+		WRITE_ONCE(race->pause, false);
+	}
+
+	for (i = 0; i < race->n; i++) {
+		struct st_racer *r = &race->racer[i];
+
+		/* Once stopped nobody adds, and who sleeps is woken by a timer */
+		kthread_stop(r->task);
+		if (i < adds)
+			continue;
+		if (i < adds + ST_RACE_WAITERS)
+			polls += r->done;
+		slept += r->slept;
+	}
+	for (i = 1; i < adds; i++)
+		race->racer[0].done += race->racer[i].done;
+
+	for (i = 0; i < ST_RACE_BUFS; i++) {
+		if (!race->buf[i])
+			continue;
+		list_add_tail(&race->buf[i]->node, &race->closed);
+		dma_buf_put(race->buf[i]->dmabuf);
+	}
+	flush_delayed_fput();
+	good &= st_race_closed(test, race);
+	KUNIT_EXPECT_TRUE(test, good);
+	KUNIT_EXPECT_FALSE_MSG(test, race->failed, "out of memory");
+
+	/* Timers and irq_works that are still to come hold some of them */
+	end = jiffies + ST_TIMEOUT;
+	while (atomic_read(&race->fences) && time_before(jiffies, end))
+		schedule_timeout_uninterruptible(1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race->pending), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race->fences), 0);
+
+	kunit_info(test, "%u rounds on %u CPUs: %u polls, %u sleeps, %u fences, %u closes\n",
+		   rounds, adds, polls, slept, race->racer[0].done, race->closes);
+	KUNIT_EXPECT_GT(test, slept, 0U);
+	KUNIT_EXPECT_GT(test, race->closes, 0U);
+}
+
+/*
  * names: EPOLLRDNORM goes with EPOLLIN, EPOLLWRNORM with EPOLLOUT.
  */
 
@@ -2084,12 +3014,16 @@ static void names_a_fence_with_an_error_has_signaled(struct kunit *test)
 
 static struct kunit_case st_cases[] = {
 	KUNIT_CASE(exact_a_buffer_without_fences_is_ready),
+	KUNIT_CASE(exact_poll_without_a_table),
 	KUNIT_CASE_PARAM(exact_each_usage_holds_up_its_directions,
 			 st_usage_gen_params),
 	KUNIT_CASE(exact_a_direction_does_not_depend_on_what_else_is_polled),
 	KUNIT_CASE(exact_a_fence_is_asked_before_it_is_waited_for),
 	KUNIT_CASE(exact_fences_which_complete_when_enabled_do_not_count),
 	KUNIT_CASE(exact_a_fence_that_was_replaced_does_not_count),
+	KUNIT_CASE(exact_a_fence_that_was_removed_does_not_count),
+	KUNIT_CASE(exact_fences_which_signal_when_enabled),
+	KUNIT_CASE(exact_an_array_or_a_chain_is_one_fence),
 	KUNIT_CASE(exact_poll_agrees_with_dma_resv_at_every_step),
 	KUNIT_CASE_PARAM(one_wakeup_for_any_number_of_fences,
 			 st_pattern_gen_params),
@@ -2122,12 +3056,16 @@ static struct kunit_case st_cases[] = {
 			 st_pattern_gen_params),
 	KUNIT_CASE(shared_callbacks_do_not_follow_what_nobody_waits_for),
 	KUNIT_CASE_PARAM(anycontext_hard_interrupt, st_pattern_gen_params),
+	KUNIT_CASE_PARAM(anycontext_timers, st_pattern_gen_params),
+	KUNIT_CASE(anycontext_an_interrupt_before_arming_returns),
 	KUNIT_CASE(anycontext_another_cpu),
+	KUNIT_CASE(anycontext_another_cpu_while_enabling),
 	KUNIT_CASE_PARAM(anycontext_a_whole_timeline_under_one_lock,
 			 st_pattern_gen_params),
 	KUNIT_CASE(anycontext_fences_of_arrays_and_chains),
 	KUNIT_CASE(anycontext_signal_while_closing),
 	KUNIT_CASE(anycontext_threads_add_signal_and_wait),
+	KUNIT_CASE(anycontext_everything_at_once),
 	KUNIT_CASE(names_rdnorm_is_in_and_wrnorm_is_out),
 	KUNIT_CASE(names_a_fence_with_an_error_has_signaled),
 	{}
