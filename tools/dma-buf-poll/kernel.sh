@@ -3,8 +3,9 @@
 #
 # kernel.sh BASE VARIANT: build the guest kernel, build/BASE/VARIANT
 #
-# VARIANT is stock or patched; DEBUG=1 and KCSAN=1 add -debug and -kcsan. Both
-# variants are built from build/BASE/src, the stock one with the tree at its
+# VARIANT is stock or patched; DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 add
+# -debug and so on: a configuration of their own each, see config/. Both variants
+# are built from build/BASE/src, the stock one with the tree at its
 # base for that time, so that a copy of its objects is most of the patched one.
 
 . "${BASH_SOURCE%/*}/lib.sh"
@@ -27,8 +28,10 @@ image=$obj/arch/x86/boot/bzImage
 # The later ones win.
 fragments=("$tools/config/guest.config")
 [ ! -f "$tools/config/$base.config" ] || fragments+=("$tools/config/$base.config")
-[ "${DEBUG:-0}" = 0 ] || fragments+=("$tools/config/debug.config")
-[ "${KCSAN:-0}" = 0 ] || fragments+=("$tools/config/kcsan.config")
+for kind in "${flavours[@]}"; do
+	flag=${kind^^}
+	[ "${!flag:-0}" = 0 ] || fragments+=("$tools/config/$kind.config")
+done
 
 if [ "$variant" = stock ]; then
 	what=$(cat "$out/base.id")
@@ -65,6 +68,10 @@ mkdir -p "$obj"
 export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=8G
 export KBUILD_BUILD_USER=dma-buf-poll KBUILD_BUILD_HOST=guest KBUILD_BUILD_TIMESTAMP=@0
 kmake=(make -C "$src" O="$obj" CC="ccache $cc")
+# Nothing but the file in question counts its lines. Functions stay functions:
+# what is inlined early is counted as often as it is.
+[ "${GCOV:-0}" = 0 ] || kmake+=("GCOV_PROFILE_dma-buf-poll.o=y"
+	"CFLAGS_GCOV=-fprofile-arcs -ftest-coverage -fno-tree-loop-im -fprofile-update=prefer-atomic -fno-early-inlining")
 
 "${kmake[@]}" tinyconfig >"$log" 2>&1 ||
 	die "$base: tinyconfig failed: $(tail -n1 "$log") (see $log)"

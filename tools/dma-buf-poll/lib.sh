@@ -42,15 +42,21 @@ check_flag() {
 	esac
 }
 
+# What a kernel can be built with besides the usual, each config/NAME.config
+flavours=(debug kcsan rt nosmp gcov)
+
 # The name of an object tree: stock, patched-debug, patched-kcsan, ...
 flavour() {
-	local name=$1
-	check_flag DEBUG "${DEBUG-}"
-	check_flag KCSAN "${KCSAN-}"
-	[ "${DEBUG:-0}${KCSAN:-0}" != 11 ] ||
-		die "DEBUG=1 and KCSAN=1 exclude each other: KASAN and KCSAN do"
-	[ "${DEBUG:-0}" = 0 ] || name+=-debug
-	[ "${KCSAN:-0}" = 0 ] || name+=-kcsan
+	local name=$1 kind flag on=
+
+	for kind in "${flavours[@]}"; do
+		flag=${kind^^}
+		check_flag "$flag" "${!flag-}"
+		[ "${!flag:-0}" = 1 ] || continue
+		[ -z "$on" ] || die "$on=1 and $flag=1 exclude each other: one kernel for each"
+		on=$flag
+		name+=-$kind
+	done
 	printf '%s\n' "$name"
 }
 
