@@ -2,143 +2,506 @@
 # SPDX-License-Identifier: GPL-2.0
 """Break dma-buf-poll.c on purpose, one line at a time, and see who notices.
 
-mutants.py BASE [NAME]...: builds each mutant of mutants.txt on top of
-build/BASE/src, in an object tree of its own, and runs the KUnit suite and the
-kselftest on it until a test fails. A mutant on which everything passes has
-survived, and is named. Ends with N passed, N failed, N skipped, where a killed
-mutant has passed.
+mutants.py BASE [NAME]...: all mutants of mutants.txt are built into one kernel,
+each as an object of its own beside the original, and the command line says which
+one of them is in charge. That takes one build for UML and one for the guest, not
+two for each mutant. A mutant faces the KUnit suite under UML, natively; if it
+gets through that, the KUnit suite and the kselftest in the guest, with more than
+one CPU. The first test that fails has killed it. One on which everything passes
+has survived, and is named.
+
+What is known stays in build/BASE/mutants and is not run again, until the code,
+the mutant or a test changes; REDO=1 forgets it. Ends with N passed, N failed,
+N skipped: a killed mutant has passed, one that survives with a reason in
+mutants.txt is skipped.
 """
 
+import fcntl
+import hashlib
+import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(HERE, "../.."))
-FILE = "drivers/dma-buf/dma-buf-poll.c"
+DIR = "drivers/dma-buf"
+FILE = DIR + "/dma-buf-poll.c"
+
+sys.path.insert(0, HERE)
+import guest  # noqa: E402
+
+DISPATCHER = """// SPDX-License-Identifier: GPL-2.0
+/* Made by mutants.py: hands each call to the mutant on the command line. */
+
+#include <linux/init.h>
+#include <linux/kernel.h>
+#include <linux/dma-buf.h>
+#include <linux/poll.h>
+
+#include "dma-buf-poll.h"
+
+{declarations}
+static unsigned int mutant __ro_after_init;
+
+static const struct {{
+{members}}} mutants[] = {{
+{table}}};
+
+static int __init mutant_setup(char *number)
+{{
+	if (kstrtouint(number, 10, &mutant) || mutant >= ARRAY_SIZE(mutants))
+		panic("dma_buf_poll_mutant: there is no such mutant");
+	pr_warn("dma-buf-poll: mutant %u\\n", mutant);
+
+	return 0;
+}}
+early_param("dma_buf_poll_mutant", mutant_setup);
+
+{functions}"""
 
 
 def die(text):
     sys.exit(f"error: {text}")
 
 
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Mutant:
+    """One entry of mutants.txt."""
+
+    def __init__(self, name):
+        self.name = name
+        self.parts = {"-": [], "+": [], "!": []}
+        self.number = 0
+        self.text = ""
+        self.key = ""
+        self.killer = None
+
+    def apply(self, original):
+        """The whole file with this one thing changed, or None"""
+        before = "\n".join(self.parts["-"]) + "\n"
+        if not self.parts["-"] or original.count(before) != 1:
+            return None
+        after = "\n".join(self.parts["+"]) + "\n" if self.parts["+"] else ""
+        return original.replace(before, after)
+
+
 def load():
-    """The mutants: name -> (before, after, why it may survive)"""
-    found, name = {}, None
+    """The mutants, in order"""
+    found = {}
+    mutant = None
     with open(os.path.join(HERE, "mutants.txt"), encoding="utf-8") as source:
         for number, line in enumerate(source, 1):
             line = line.rstrip("\n")
             if line.startswith("== "):
-                name = line[3:]
-                if name in found:
-                    die(f"mutants.txt:{number}: there is a '{name}' already")
-                found[name] = ([], [], [])
-            elif line[:1] in ("-", "+", "!") and name:
-                found[name]["-+!".index(line[0])].append(line[1:])
+                mutant = Mutant(line[3:])
+                if mutant.name in found:
+                    die(f"mutants.txt:{number}: there is a '{mutant.name}' already")
+                found[mutant.name] = mutant
+            elif line[:1] in ("-", "+", "!") and mutant:
+                mutant.parts[line[0]].append(line[1:])
             elif line and not line.startswith("#"):
                 die(f"mutants.txt:{number}: neither -, + nor !: {line}")
+    return list(found.values())
+
+
+def digest(*texts):
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def read(*path):
+    with open(os.path.join(*path), encoding="utf-8") as source:
+        return source.read()
+
+
+def write(text, *path):
+    with open(os.path.join(*path), "w", encoding="utf-8") as target:
+        target.write(text)
+
+
+def prototypes(header):
+    """What the rest of dma-buf calls: (type, name, parameters, arguments)"""
+    found = []
+    for kind, name, params in re.findall(r"^(\w+(?: \*| ))(\w+)\(([^)]*)\);$", header, re.M):
+        args = [re.search(r"(\w+)$", param).group(1) for param in params.split(",")]
+        found.append((kind, name, params, ", ".join(args)))
+    if not found:
+        die("dma-buf-poll.h declares nothing that could be replaced")
     return found
 
 
-def by_kunit(base):
-    """Who notices under UML, natively and in seconds"""
-    ran = subprocess.run([os.path.join(HERE, "kunit.sh"), base], env=dict(os.environ, AS_IS="1", TIMEOUT="60"),
-                         capture_output=True, text=True, check=False)
-    first = re.search(r"^ {4}not ok \d+ (?:- )?(\w+)", ran.stdout, re.M)
-    if first:
-        return first.group(1) + " (KUnit)"
-    if "did not run" in ran.stderr:
-        die(ran.stderr.strip().splitlines()[-1].removeprefix("error: "))
-    if ran.returncode:
-        return "KUnit: " + (ran.stderr.strip().splitlines() or ["?"])[-1].removeprefix("error: ")[:100]
-    return ""
+def dispatcher(header, numbers):
+    """The C file that stands in for dma-buf-poll.c"""
+    declared, members, functions = [], [], []
+    protos = prototypes(header)
+    for kind, name, params, args in protos:
+        members.append(f"\t{kind}(*{name})({params});\n")
+        declared += [f"{kind}{name}_m{n}({params});\n" for n in numbers]
+        value = "" if kind == "void " else "return "
+        functions.append(f"{kind}{name}({params})\n{{\n\t{value}mutants[mutant].{name}({args});\n}}\n")
+    rows = ["\t{ " + ", ".join(f"{p[1]}_m{n}" for p in protos) + " },\n" for n in numbers]
+    return DISPATCHER.format(declarations="".join(declared), members="".join(members),
+                             table="".join(rows), functions="\n".join(functions))
 
 
-def by_kselftest(base, name):
-    """Who notices in the guest"""
-    out = os.path.join(TOP, "build", base)
-    src, obj = os.path.join(out, "src"), os.path.join(out, "mutant")
-    cache = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
-                         "dma-buf-poll")
-    env = dict(os.environ, CCACHE_DIR=os.path.join(cache, "ccache"), CCACHE_BASEDIR=out,
-               CCACHE_NOHASHDIR="1", KBUILD_BUILD_TIMESTAMP="@0",
-               KBUILD_BUILD_USER="dma-buf-poll", KBUILD_BUILD_HOST="guest")
-    if not os.path.isdir(obj):
-        subprocess.run(["cp", "-a", os.path.join(out, "patched"), obj], check=True)
-    built = subprocess.run(
-        ["make", "-C", src, f"O={obj}", "CC=ccache gcc", "-j2", "bzImage"],
-        env=env, capture_output=True, text=True, check=False)
-    if built.returncode:
-        line = next((l for l in built.stderr.splitlines() if "error" in l), "?")
-        die(f"{name}: does not build, so says nothing: {line}")
-    ran = subprocess.run(
-        [os.path.join(HERE, "guest.py"), "--kernel", os.path.join(obj, "arch/x86/boot/bzImage"),
-         "--out", os.path.join(out, "log", "mutant-" + re.sub(r"\W+", "-", name)),
-         "--first-failure", "--timeout", "300",
-         "--file", os.path.join(out, "kselftest") + ":kselftest",
-         "cd /kselftest/dma-buf && ./poll"],
-        capture_output=True, text=True, check=False)
-    first = re.search(r"^not ok \d+ (?:- )?(\S+)", ran.stdout, re.M)
-    if first:
-        return first.group(1)
-    if ran.returncode:
-        return ran.stderr.strip().splitlines()[-1].removeprefix("error: ").split(" (see ")[0]
-    return ""
+class Bench:
+    """The kernels that hold all mutants, and the ways to run one of them."""
+
+    def __init__(self, base):
+        self.base = base
+        self.out = os.path.join(TOP, "build", base)
+        self.src = os.path.join(self.out, "src")
+        self.dir = os.path.join(self.out, "mutants")
+        os.makedirs(self.dir, exist_ok=True)
+        cache = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
+                             "dma-buf-poll")
+        self.env = dict(os.environ, CCACHE_DIR=os.path.join(cache, "ccache"),
+                        CCACHE_BASEDIR=self.out, CCACHE_NOHASHDIR="1",
+                        KBUILD_BUILD_TIMESTAMP="@0", KBUILD_BUILD_USER="dma-buf-poll",
+                        KBUILD_BUILD_HOST="guest")
+        self.limit = {"uml": 600.0, "guest": 1800.0}
+        self.running = set()
+        self.lock = threading.Lock()
+        self.over = False
+
+    def make(self, obj, *what):
+        """Build in an object tree, with all that does not compile in the log"""
+        log = os.path.join(self.dir, os.path.basename(obj) + ".log")
+        with open(log, "w", encoding="utf-8") as target:
+            status = subprocess.run(
+                ["nice", "make", "-C", self.src, f"O={obj}", "CC=ccache gcc",
+                 f"-j{(os.cpu_count() or 1) + 1}", *what],
+                env=self.env, stdin=subprocess.DEVNULL, stdout=target,
+                stderr=subprocess.STDOUT, check=False).returncode
+        if status:
+            lines = read(log).splitlines()
+            line = next((l for l in lines if "error" in l or "undefined" in l), lines[-1])
+            number = re.search(r"dma-buf-poll-m(\d+)\.c", line)
+            die(f"{'mutant ' + number.group(1) + ' ' if number else 'the mutants '}"
+                f"does not build, so says nothing: {line} (see {log})")
+
+    def build(self, original, mutants):
+        """All of them into one kernel for UML and one for the guest"""
+        key = digest(original, *(m.text for m in mutants), read(self.out, "tree.stamp"),
+                     json.dumps([m.number for m in mutants]))
+        stamp = os.path.join(self.dir, "built")
+        objs = [os.path.join(self.out, "mutant-kunit"), os.path.join(self.out, "mutant")]
+        if os.path.exists(stamp) and read(stamp) == key and all(map(os.path.isdir, objs)):
+            return
+        if os.path.exists(stamp):
+            os.unlink(stamp)
+        say(f"building {len(mutants)} mutants into a kernel for UML and one for the guest")
+        for obj, origin in zip(objs, ("kunit", "patched")):
+            if not os.path.isdir(obj):
+                shutil.rmtree(obj + ".part", ignore_errors=True)
+                subprocess.run(["cp", "-a", os.path.join(self.out, origin), obj + ".part"],
+                               check=True)
+                os.rename(obj + ".part", obj)
+
+        makefile = read(self.src, DIR, "Makefile")
+        header = read(self.src, DIR, "dma-buf-poll.h")
+        texts = [original] + [m.text for m in mutants]
+        numbers = [0] + [m.number for m in mutants]
+        flags = re.findall(r"^CFLAGS_dma-buf-poll\.o(.*)$", makefile, re.M)
+        names = []
+        # If we are killed compose.sh finds this, and brings the tree back.
+        marker = os.path.join(self.out, "at-base")
+        write("", marker)
+        try:
+            more = ""
+            for number, text in zip(numbers, texts):
+                renamed = "".join(f"#define {p[1]} {p[1]}_m{number}\n" for p in prototypes(header))
+                if number:
+                    text = re.sub(r"^#define CREATE_TRACE_POINTS\n", "", text, flags=re.M)
+                name = f"dma-buf-poll-m{number}"
+                names.append(name + ".c")
+                write(renamed + text, self.src, DIR, name + ".c")
+                more += f"obj-y += {name}.o\n"
+                more += "".join(f"CFLAGS_{name}.o{flag}\n" for flag in flags)
+            write(makefile + more, self.src, DIR, "Makefile")
+            write(dispatcher(header, numbers), self.src, FILE)
+            self.make(objs[0], "ARCH=um", "linux")
+            self.make(objs[1], "bzImage", "modules")
+        finally:
+            write(original, self.src, FILE)
+            write(makefile, self.src, DIR, "Makefile")
+            for name in names:
+                if os.path.exists(os.path.join(self.src, DIR, name)):
+                    os.unlink(os.path.join(self.src, DIR, name))
+            os.unlink(marker)
+        write(key, stamp)
+
+    def start(self, *args, **kwargs):
+        """A process group that stop() knows of"""
+        with self.lock:
+            if self.over:
+                raise KeyboardInterrupt
+            # pylint: disable-next=consider-using-with
+            ran = subprocess.Popen(*args, stdin=subprocess.DEVNULL, start_new_session=True,
+                                   text=True, errors="replace", **kwargs)
+            self.running.add(ran)
+        return ran
+
+    def end(self, ran):
+        with self.lock:
+            try:
+                os.killpg(ran.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.running.discard(ran)
+        ran.wait()
+
+    def stop(self):
+        with self.lock:
+            self.over = True
+            left = list(self.running)
+        for ran in left:
+            self.end(ran)
+
+    def by_kunit(self, number):
+        """Who notices under UML: a name, or nothing"""
+        linux = os.path.join(self.out, "mutant-kunit", "linux")
+        started = time.monotonic()
+        ran = self.start([linux, "mem=512M", "console=tty", "kunit_shutdown=halt",
+                          "kunit.enable=1", "kunit.filter_glob=dma-buf-poll",
+                          f"dma_buf_poll_mutant={number}"],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        late = threading.Timer(self.limit["uml"], self.end, [ran])
+        late.start()
+        said, named, suite, ended, last = "", False, False, False, ""
+        with open(os.path.join(self.dir, f"uml-{number}.log"), "w", encoding="utf-8") as log:
+            try:
+                for line in ran.stdout:
+                    log.write(line)
+                    line = re.sub(r"^\[ *[0-9.]+\] ?", "", line.rstrip("\r\n"))
+                    named |= line.endswith(f"dma-buf-poll: mutant {number}")
+                    failed = re.match(r" {4}not ok \d+ (?:- )?(\w+)", line)
+                    if failed:
+                        said = f"{failed.group(1)} (KUnit)"
+                        break
+                    # Only once the tests run: UML has a warning of its own.
+                    if suite and guest.BAD.search(line):
+                        said = f"{line.strip()[:80]} (KUnit)"
+                        break
+                    suite |= "Subtest: dma-buf-poll" in line
+                    ended = re.match(r"ok \d+ dma-buf-poll", line) is not None
+                    if ended:
+                        break
+                    last = line.strip() or last
+            finally:
+                late.cancel()
+                self.end(ran)
+        if not named:
+            die(f"the kernel for UML does not know of mutant {number}: {last}")
+        if not said and not ended:
+            took = time.monotonic() - started
+            said = ("a hang" if took >= self.limit["uml"] else "the end of the kernel") + \
+                f" after {last[:80]} (KUnit)"
+        if not number:
+            self.limit["uml"] = 60 + 5 * (time.monotonic() - started)
+        return said
+
+    def by_kselftest(self, number):
+        """Who notices in the guest"""
+        install = os.path.join(self.out, "kselftest")
+        tests = re.findall(r"^dma-buf:(\S+)", read(install, "kselftest-list.txt"), re.M)
+        obj = os.path.join(self.out, "mutant")
+        modules = [m for m in ("st-dma-buf-poll.ko", "dmabuf_kunit.ko")
+                   if os.path.exists(os.path.join(obj, DIR, m))]
+        job = f"dmesg | grep -q 'dma-buf-poll: mutant {number}$' || {{ echo 'no mutant'; exit 1; }}\n"
+        for module in modules:
+            job += f"insmod /{module} || exit 1\n"
+        job += ("for r in /sys/kernel/debug/kunit/*/results; do [ -f $r ] || continue\n"
+                "sed -n 's/^    \\(ok\\|not ok\\)/\\1/p' $r; done\n"
+                "cd /kselftest/dma-buf\n" + "".join(f"./{test}\n" for test in tests))
+        out = os.path.join(self.dir, f"guest-{number}")
+        command = [os.path.join(HERE, "guest.py"), "--first-failure", "--kernel",
+                   os.path.join(obj, "arch/x86/boot/bzImage"), "--out", out,
+                   "--timeout", str(self.limit["guest"]),
+                   "--append", f"dma_buf_poll_mutant={number}", "--file", install + ":kselftest"]
+        for module in modules:
+            command += ["--file", os.path.join(obj, DIR, module) + ":" + module]
+        started = time.monotonic()
+        ran = self.start(command + [job], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            stdout, stderr = ran.communicate()
+        finally:
+            self.end(ran)
+        if os.path.exists(out + ".cpio.gz"):
+            os.unlink(out + ".cpio.gz")
+        if "no mutant" in stdout:
+            die(f"the kernel of the guest does not know of mutant {number}")
+        first = re.search(r"^not ok \d+ (?:- )?(\S+)", stdout, re.M)
+        if first:
+            return first.group(1) + " (guest)"
+        if ran.returncode:
+            line = (stderr.strip().splitlines() or ["an unknown end"])[-1]
+            if ran.returncode in (guest.NO_INIT, guest.NO_HOST):
+                die(line.removeprefix("error: "))
+            return line.removeprefix("error: ").split(" (see ")[0] + " (guest)"
+        if not number:
+            self.limit["guest"] = 120 + 4 * (time.monotonic() - started)
+        return ""
+
+
+def lock(base):
+    """As in lib.sh: nobody else works on this base while we do, we and ours"""
+    name = "DBP_LOCK_" + re.sub(r"[^A-Za-z0-9]", "_", base)
+    os.makedirs(os.path.join(TOP, "build"), exist_ok=True)
+    # pylint: disable-next=consider-using-with
+    held = open(os.path.join(TOP, "build", ".lock-" + base), "w", encoding="utf-8")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"waiting for another make that works on {base}")
+        fcntl.flock(held, fcntl.LOCK_EX)
+    os.environ[name] = "1"
+    return held, name
+
+
+def unlock(held, name):
+    del os.environ[name]
+    held.close()
+
+
+def prepare(base):
+    """Everything that is built and has to be before; the code as it is passes"""
+    if subprocess.run([os.path.join(HERE, "selftest.sh"), base, "patched", "--build-only"],
+                      check=False).returncode:
+        sys.exit(1)
+    if not os.path.exists(os.path.join(TOP, "build", base, "kunit", "linux")):
+        ran = subprocess.run([os.path.join(HERE, "kunit.sh"), base], stdout=subprocess.DEVNULL,
+                             check=False)
+        if ran.returncode:
+            sys.exit(1)
+    src = os.path.join(TOP, "build", base, "src")
+    if subprocess.run(["git", "-C", src, "diff", "--quiet", "HEAD"], check=False).returncode:
+        die(f"{base}: build/{base}/src has edits: commit them there, or take them back")
+
+
+def choose(wanted):
+    mutants = load()
+    for name in wanted:
+        if not any(m.name == name for m in mutants):
+            die(f"no mutant '{name}' in mutants.txt")
+    for number, mutant in enumerate(mutants, 1):
+        mutant.number = number
+    return mutants
+
+
+class Results:
+    """What is known from before, by what it depends on"""
+
+    def __init__(self, bench):
+        self.path = os.path.join(bench.dir, "results.json")
+        self.known = {}
+        if os.environ.get("REDO") != "1" and os.path.exists(self.path):
+            with open(self.path, encoding="utf-8") as source:
+                self.known = json.load(source)
+
+    def save(self, key, killer):
+        self.known[key] = killer
+        write(json.dumps(self.known, indent=1, sort_keys=True), self.path + ".new")
+        os.replace(self.path + ".new", self.path)
+
+
+def hunt(bench, results, todo):
+    """Who kills each of them, and how far we are"""
+    done = 0
+
+    def tell(mutant):
+        nonlocal done
+        done += 1
+        say(f"  {done}/{len(todo)} {mutant.name}: "
+            + (f"killed by {mutant.killer}" if mutant.killer else "survived"))
+
+    def under_uml(mutant):
+        mutant.killer = bench.by_kunit(mutant.number)
+        if mutant.killer:
+            results.save(mutant.key, mutant.killer)
+            tell(mutant)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        try:
+            for _ in pool.map(under_uml, todo):
+                pass
+        except BaseException:
+            bench.stop()
+            raise
+    for mutant in todo:
+        if not mutant.killer:
+            say(f"  in the guest: {mutant.name}")
+            mutant.killer = bench.by_kselftest(mutant.number)
+            results.save(mutant.key, mutant.killer)
+            tell(mutant)
 
 
 def main():
     if len(sys.argv) < 2:
         sys.exit("usage: mutants.py BASE [NAME]...")
     base, wanted = sys.argv[1], sys.argv[2:]
-    mutants = load()
-    for name in wanted:
-        if name not in mutants:
-            die(f"no mutant '{name}' in mutants.txt")
+    if base not in re.findall(r"^([^#\s]+)", read(HERE, "bases"), re.M):
+        die(f"unknown BASE '{base}'")
+    if base == "5.10":
+        die("5.10: the series has no dma-buf-poll.c there")
+    mutants = choose(wanted)
+    held = lock(base)
+    prepare(base)
+    bench = Bench(base)
+    original = read(bench.src, FILE)
+    tests = digest(original, read(bench.src, DIR, "st-dma-buf-poll.c"),
+                   read(bench.out, "kselftest.stamp"))
 
-    out = os.path.join(TOP, "build", base)
-    # Builds what there is to build, and says why not.
-    if subprocess.run([os.path.join(HERE, "selftest.sh"), base, "patched", "--build-only"],
-                      check=False).returncode:
-        sys.exit(1)
-    src = os.path.join(out, "src")
-    path = os.path.join(src, FILE)
-    if subprocess.run(["git", "-C", src, "diff", "--quiet", "HEAD"], check=False).returncode:
-        die(f"{base}: build/{base}/src has edits: commit them there, or take them back")
-    # If we are killed compose.sh finds this, and brings the tree back.
-    marker = os.path.join(out, "at-base")
-    with open(marker, "w", encoding="utf-8"):
-        pass
-    with open(path, encoding="utf-8") as source:
-        original = source.read()
+    fitting = []
+    for mutant in mutants:
+        mutant.text = mutant.apply(original)
+        if mutant.text is not None:
+            fitting.append(mutant)
+            mutant.key = digest(tests, mutant.text)
+    bench.build(original, fitting)
+    # What runs from here on is nobody else's.
+    unlock(*held)
+
+    results = Results(bench)
+    control = Mutant("the code as it is")
+    control.key = digest(tests, original)
+    todo = [m for m in fitting if m.key not in results.known
+            and (not wanted or m.name in wanted)]
+    if todo:
+        # What fails on the code as it is says nothing about a mutant. It also
+        # tells how long a run may take.
+        say("the code as it is, first")
+        said = bench.by_kunit(0) or bench.by_kselftest(0)
+        if said:
+            die(f"the tests fail on the code as it is: {said}")
+        hunt(bench, results, todo)
 
     counts = {"killed": 0, "survived": 0, "excused": 0}
-    try:
-        for name, (before, after, excuse) in mutants.items():
-            if wanted and name not in wanted:
-                continue
-            text = "\n".join(before) + "\n"
-            if original.count(text) != 1:
-                print(f"not ok - {name}: the text stands {original.count(text)} times in {FILE}")
-                counts["survived"] += 1
-                continue
-            new = original.replace(text, "\n".join(after) + "\n" if after else "")
-            with open(path, "w", encoding="utf-8") as target:
-                target.write(new)
-            said = by_kunit(base) or by_kselftest(base, name)
-            if said:
-                print(f"ok - {name}: killed by {said}", flush=True)
-                counts["killed"] += 1
-            elif excuse:
-                print(f"ok - {name} # SKIP survives: {' '.join(excuse).strip()}", flush=True)
-                counts["excused"] += 1
-            else:
-                print(f"not ok - {name}: survived", flush=True)
-                counts["survived"] += 1
-    finally:
-        with open(path, "w", encoding="utf-8") as target:
-            target.write(original)
-        os.unlink(marker)
+    for mutant in mutants:
+        if wanted and mutant.name not in wanted:
+            continue
+        excuse = " ".join(part.strip() for part in mutant.parts["!"])
+        if mutant.text is None:
+            print(f"not ok - {mutant.name}: what it changes does not stand just once in {FILE}")
+            counts["survived"] += 1
+        elif results.known[mutant.key]:
+            print(f"ok - {mutant.name}: killed by {results.known[mutant.key]}")
+            counts["killed"] += 1
+        elif excuse:
+            print(f"ok - {mutant.name} # SKIP survives: {excuse}")
+            counts["excused"] += 1
+        else:
+            print(f"not ok - {mutant.name}: survived")
+            counts["survived"] += 1
     print(f"{counts['killed']} passed, {counts['survived']} failed, "
           f"{counts['excused']} skipped")
     sys.exit(1 if counts["survived"] or not counts["killed"] else 0)
