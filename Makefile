@@ -6,9 +6,11 @@ BASE	?= 6.12
 VARIANT	?= patched
 DEBUG	?=
 KCSAN	?=
+RT	?=
+NOSMP	?=
 KSRC	?=
 
-export DEBUG KCSAN KSRC
+export DEBUG KCSAN RT NOSMP KSRC
 MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
 
@@ -31,6 +33,8 @@ help:
 	@echo '  shell           boot it and give a shell'
 	@echo '  kunit           the KUnit suite under UML, natively'
 	@echo '  model           check the protocol exhaustively, with spin'
+	@echo '  test-debug      all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU'
+	@echo '  coverage        which lines and branches of dma-buf-poll.c the tests reach'
 	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
 	@echo '  bench           what polling costs, in guest instructions, stock against series'
 	@echo '  clients         the event loops people use, stock against series; CLIENTS="..."'
@@ -51,6 +55,7 @@ help:
 	@echo '  VARIANT=$(VARIANT) stock or patched'
 	@echo '  DEBUG=1         lockdep, KASAN, debug objects, kmemleak'
 	@echo '  KCSAN=1         data race detection'
+	@echo '  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP'
 	@echo '  KSRC=PATH       a kernel tree of your own instead of the Debian package'
 	@echo '  REFRESH=1       look for a newer version of the package'
 
@@ -107,10 +112,18 @@ clean:
 distclean:
 	rm -rf build "$${XDG_CACHE_HOME:-$$HOME/.cache}/dma-buf-poll"
 
-.PHONY: kunit mutants
+.PHONY: kunit mutants test-debug coverage
 kunit:
 	@$(T)/deps.sh
 	@$(T)/kunit.sh '$(BASE)'
+
+test-debug:
+	@$(T)/deps.sh
+	@$(T)/test-debug.sh '$(BASE)' $(RUNS)
+
+coverage:
+	@$(T)/deps.sh
+	@$(T)/coverage.sh '$(BASE)'
 
 mutants:
 	@$(T)/deps.sh

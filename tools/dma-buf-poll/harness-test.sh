@@ -47,6 +47,11 @@ refuses "an unknown BASE" "unknown BASE '7.0'.*6.12 6.1 mainline 5.10" m tree BA
 refuses "an unknown VARIANT" "unknown VARIANT 'fast'" m kernel BASE="$base" VARIANT=fast
 refuses "a flag that is neither on nor off" "DEBUG=yes" m kernel BASE="$base" DEBUG=yes
 refuses "DEBUG and KCSAN at once" "exclude each other" m kernel BASE="$base" DEBUG=1 KCSAN=1
+refuses "RT and NOSMP at once" "RT=1 and NOSMP=1 exclude each other" m kernel BASE="$base" RT=1 NOSMP=1
+refuses "an unknown run of test-debug" "no run 'fast'" m test-debug BASE="$base" RUNS=fast
+refuses "test-debug with a flavour of its own" "leave out" m test-debug BASE="$base" KCSAN=1
+refuses "coverage on the classic series" "no dma-buf-poll.c there" m coverage BASE=5.10
+refuses "an unknown mutant" "no mutant 'nonsense'" "$tools/mutants.py" "$base" nonsense
 refuses "a test that does not exist" "no test nonsense" m selftest BASE="$base" TESTS=nonsense
 refuses "a number of runs that is none" "REPEAT=x" env REPEAT=x "$tools/selftest.sh" "$base" patched
 refuses "a full disk" "GiB free" bash -c ". '$tools/lib.sh'; need_space '$tmp' 99999999"
@@ -108,9 +113,57 @@ refuses "a guest that never reaches init" "never reached init in three attempts"
 	guest --boot-timeout 0.3 'true'
 refuses "a kernel log that is not clean" "log is not clean: .*WARNING: CPU: 0 made up" \
 	guest 'echo "<4>WARNING: CPU: 0 made up" >/dev/kmsg'
+echo dma_buf_poll >"$tmp/ours"
+race() {
+	guest --kcsan-ours "$tmp/ours" "for line in '=====' 'BUG: KCSAN: data-race in $1' \
+'read to 0 of 1 bytes by task 1 on cpu 0:' ' dma_buf_poll+0x1/0x2' '====='; do echo \"<4>\$line\" >/dev/kmsg; done"
+}
+refuses "a data race of ours" "not clean: .*KCSAN.* in dma_buf_poll / other" race "dma_buf_poll / other"
 refuses "a guest that goes down before the job is done" "ended before its job did" guest 'poweroff -f'
 
-# And the one that must not be refused: a job's own failure is just that.
+# What gcov might say of a branch and of what it guards.
+cat >"$tmp/counted.c" <<'EOF'
+	if (a)
+		b();
+EOF
+# counted LINE SIDE: how often the second line and one side of the branch ran
+counted() {
+	python3 - "$tmp" "$1" "$2" <<'EOF'
+import gzip, json, sys
+line, side = int(sys.argv[2]), int(sys.argv[3])
+lines = [{"line_number": 1, "count": 3, "branches": [{"count": side}, {"count": 1}]},
+         {"line_number": 2, "count": line, "branches": []}]
+with gzip.open(sys.argv[1] + "/counted.json.gz", "wt") as out:
+    json.dump({"files": [{"file": "x/counted.c", "lines": lines}]}, out)
+EOF
+	if "$tools/coverage.py" "$tmp/counted.json.gz" "$tmp/counted.c" "$tmp/reasons" >"$tmp/said"; then
+		return 0
+	fi
+	printf 'error: '
+	grep -E '^not ok' "$tmp/said" | paste -sd' '
+	return 1
+}
+: >"$tmp/reasons"
+refuses "a line that no test reaches" "counted.c:2: line never ran: b" counted 0 2
+refuses "a side of a branch that no test reaches" "counted.c:1: branch 0 never ran" counted 1 0
+printf '== b();\nline: for a reason\n' >"$tmp/reasons"
+refuses "a reason for a line that is reached" "'b..;', line: ran, or is not there" counted 1 2
+
+# And those that must not be refused. A job's own failure is just that.
+if counted 0 2 >/dev/null && grep -q '^3 passed, 0 failed, 1 skipped' "$tmp/said"; then
+	echo "ok - a line that no test reaches, for a reason"
+	passed=$((passed + 1))
+else
+	echo "not ok - a line that no test reaches, for a reason"
+	failed=$((failed + 1))
+fi
+if race "other / another" >"$tmp/out" 2>&1 && grep -q '^# KCSAN: .*: other / another (1 times)' "$tmp/out"; then
+	echo "ok - a data race of the base is listed, not judged"
+	passed=$((passed + 1))
+else
+	echo "not ok - a data race of the base is listed, not judged"
+	failed=$((failed + 1))
+fi
 status=0
 guest 'exit 3' >/dev/null 2>"$tmp/out" || status=$?
 if [ "$status" = 1 ] && [ ! -s "$tmp/out" ]; then

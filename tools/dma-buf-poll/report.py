@@ -5,6 +5,9 @@
 report.py BASE reads build/BASE/log/selftest-{stock,patched}.results and
 .console, and prints one table, contract line by contract line.
 
+report.py --count BASE NAME prints what failed in build/BASE/log/selftest-NAME, and
+the numbers of it.
+
 report.py --tests BASE prints a line for each test on the series, then one for
 each thing the stock kernel is known to do wrong or right: if the tests do not
 see that any more it is the tests that are broken. Ends with N passed, N failed,
@@ -201,13 +204,30 @@ def show_tests(base, stock, ours):
     return count["fail"] == 0
 
 
+def show_count(base, name):
+    """What failed in one run, and the counts of it"""
+    run = Run(base, name)
+    states = [state for state, _ in run.tests.values()]
+    for test, (state, why) in run.tests.items():
+        if state != "pass":
+            print(f"not ok - {test}" if state == "fail" else f"ok - {test} # SKIP {why}")
+    failed = states.count("fail")
+    if run.trouble or not states:
+        print(f"not ok - the guest: {run.trouble or 'no test ran'}")
+        failed += 1
+    print(f"{states.count('pass')} passed, {failed} failed, {states.count('skip')} skipped")
+    return not failed
+
+
 def main():
     args = sys.argv[1:]
+    if args[:1] == ["--count"] and len(args) == 3:
+        sys.exit(0 if show_count(*args[1:]) else 1)
     tests = args[:1] == ["--tests"]
     if tests:
         args = args[1:]
     if len(args) != 1:
-        sys.exit("usage: report.py [--tests] BASE")
+        sys.exit("usage: report.py [--tests] BASE | --count BASE NAME")
     base = args[0]
     stock, ours = Run(base, "stock"), Run(base, "patched")
     if not ours.tests:

@@ -86,6 +86,10 @@ fi
 job_without() {
 	printf '%s\n' "export DMABUF_SPARE='$1'" "$job"
 }
+# The counters of the lines, for coverage.sh
+counters=/sys/kernel/debug/gcov$out/$name/drivers/dma-buf/dma-buf-poll.gcda
+[ "${GCOV:-0}" = 0 ] || job+="[ -f $counters ] || { echo 'no $counters'; exit 1; }
+"
 job+="cd /kselftest/dma-buf; i=0
 while [ \$i -lt $repeat ]; do
 	for t in ${tests[*]}; do
@@ -94,14 +98,24 @@ while [ \$i -lt $repeat ]; do
 	done
 	i=\$((i + 1))
 done
-exit \$failed"
+"
+[ "${GCOV:-0}" = 0 ] || job+="echo '# gcov: begin'; base64 $counters; echo '# gcov: end'
+"
+job+="exit \$failed"
 
 say "running the kselftest on $base $name${SMP:+, $SMP CPUs}"
 slow=1
-[ "${DEBUG:-0}${KCSAN:-0}" = 00 ] || slow=4
-progress=()
-[ -t 1 ] || progress=(--progress)
-prefix=$out/log/selftest-$name
+[ "$name" = "$variant" ] || slow=4
+more=()
+[ -t 1 ] || more+=(--progress)
+if [ "${KCSAN:-0}" = 1 ]; then
+	# Races of the base with itself are not ours to judge: what is in drivers/
+	# dma-buf, the tests included, is.
+	nm "$out/$name"/drivers/dma-buf/*.o 2>/dev/null |
+		awk '$2 ~ /^[tT]$/ { print $3 }' | sort -u >"$out/log/kcsan-ours"
+	more+=(--kcsan-ours "$out/log/kcsan-ours")
+fi
+prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
 rm -f "$prefix".boot*
 
 # A stock kernel may not survive a test, or not come back from it. That is a
@@ -110,7 +124,7 @@ rm -f "$prefix".boot*
 worst=0 spare='' n=0
 while :; do
 	n=$((n + 1)) status=0
-	{ "$tools/guest.py" "${progress[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
+	{ "$tools/guest.py" "${more[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
 		--out "$prefix" --smp "${SMP:-2}" \
 		--timeout "${TIMEOUT:-$((repeat * slow * 300))}" --stall "$((slow * 120))" \
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test-debug.sh BASE [RUN]...: all tests on kernels that look for more
+#
+#   debug   lockdep, KASAN, atomic sleep, debug objects, kmemleak; 4 CPUs
+#   kcsan   data races; 4 CPUs
+#   rt      PREEMPT_RT with lockdep, where the base has it; 4 CPUs
+#   up      the usual kernel with one CPU
+#   nosmp   a kernel without SMP
+#
+# Each run is the kselftest, its stress and fuzz included, and KUnit. The log of
+# the guest has to be clean as well: guest.py knows what no kernel should print.
+# Ends with N passed, N failed, N skipped over all runs.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+base=${1:?usage: test-debug.sh BASE [RUN]...}
+shift
+check_base "$base"
+all=(debug kcsan rt up nosmp)
+runs=("$@")
+[ $# -gt 0 ] || runs=("${all[@]}")
+for run in "${runs[@]}"; do
+	[[ " ${all[*]} " = *" $run "* ]] || die "no run '$run': there are ${all[*]}"
+done
+[ -z "$(flavour '')" ] || die "test-debug builds kernels of its own: leave out ${all[*]^^}=1"
+[ -z "${SMP-}" ] || die "test-debug has a number of CPUs for each run: leave out SMP=$SMP"
+
+"$tools/compose.sh" "$base"
+out=$top/build/$base
+passed=0 failed=0 skipped=0
+
+# run NAME KERNEL CPUS TIMEOUT [VARIABLE=VALUE]...
+run() {
+	local name=$1 kernel=$2 cpus=$3 timeout=$4 status=0 line p f s
+
+	shift 4
+	echo "# == $base: $name, $cpus CPU(s)"
+	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/selftest.sh" "$base" patched \
+		>"$out/log/test-debug-$name" || status=$?
+	if [ "$status" -gt 1 ] || [ ! -f "$out/log/selftest-$kernel-smp$cpus.results" ]; then
+		echo "not ok - $name: the guest or its log, see above (status $status)"
+		failed=$((failed + 1))
+	fi
+	grep '^# KCSAN: ' "$out/log/test-debug-$name" || :
+	line=$("$tools/report.py" --count "$base" "$kernel-smp$cpus" | tee /dev/stderr | tail -n1) || :
+	read -r p _ f _ s _ <<<"${line//,/}"
+	case $p$f$s in
+	''|*[!0-9]*) p=0 f=1 s=0 ;;
+	esac
+	if [ "$status" = 1 ] && [ "$f" = 0 ]; then
+		echo "not ok - $name: the job failed, and no test says so"
+		f=1
+	fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+for name in "${runs[@]}"; do
+	case $name in
+	debug) run debug patched-debug 4 3600 DEBUG=1 MEMORY=2G ;;
+	kcsan) run kcsan patched-kcsan 4 3600 KCSAN=1 ;;
+	rt)
+		if grep -qs 'select ARCH_SUPPORTS_RT' "$out/src/arch/x86/Kconfig"; then
+			run rt patched-rt 4 3600 RT=1
+		else
+			echo "ok - rt # SKIP $base has no PREEMPT_RT for x86"
+			skipped=$((skipped + 1))
+		fi
+		;;
+	up) run up patched 1 1800 ;;
+	nosmp) run nosmp patched-nosmp 1 1800 NOSMP=1 ;;
+	esac
+done
+
+echo "# == all"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
