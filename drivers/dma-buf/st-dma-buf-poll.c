@@ -1483,6 +1483,34 @@ static void woken_when_a_replaced_fence_signals_at_the_latest(struct kunit *test
 	}
 }
 
+/*
+ * The callback of IN is on a fence that has left, and OUT has answered for IN.
+ * Then the fence is back, and who polls now has yet to be told of it.
+ */
+static void woken_for_a_fence_that_comes_back(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_waiter *w = st_wait(test, buf, ST_INOUT);
+
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(write), 1U);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(read), 1U);
+
+	st_replace(buf, write, write, DMA_RESV_USAGE_BOOKKEEP);
+	st_signal(read);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_read(&w->keys) & ST_INOUT,
+			ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(write), 1U);
+
+	st_replace(buf, write, write, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+	st_signal(write);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
 static void st_look_when_asked(struct st_fence *f)
 {
 	st_look(f->on_asked_arg);
@@ -1583,6 +1611,49 @@ static void quiet_signals_that_nobody_waits_for(struct kunit *test)
 
 	f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
 	st_signal(f);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+}
+
+/* Nor is one direction told of fences that only the other was polled for */
+static void quiet_signals_that_only_others_wait_for(struct kunit *test)
+{
+	static const unsigned int asked[] = { ST_IN, ST_OUT };
+	struct st_buf *buf = st_buf(test);
+	int i;
+
+	/* What was claimed once is no longer owed */
+	st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+
+	for (i = 0; i < ARRAY_SIZE(asked); i++) {
+		struct st_waiter *not, *w;
+		struct st_env *env = test->priv;
+		struct st_fence *f;
+
+		f = list_last_entry(&env->fences, struct st_fence, node);
+		st_signal(f);
+		not = st_waiter(test, buf, ST_INOUT & ~asked[i]);
+		KUNIT_EXPECT_EQ(test, st_look(not), ST_INOUT & ~asked[i]);
+
+		f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		w = st_wait(test, buf, asked[i]);
+		st_signal(f);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+		KUNIT_EXPECT_EQ(test, st_wakes(not), 0);
+	}
+}
+
+/* To ask a driver which says that its fence is done is no news to anybody */
+static void quiet_polls_that_find_a_fence_done(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
+	struct st_fence *f;
+
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
+	f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	WRITE_ONCE(f->done, true);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
 	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
 }
 
@@ -1971,9 +2042,62 @@ static void shared_by_all_waiters_is_one_callback_per_direction(struct kunit *te
 		KUNIT_EXPECT_EQ(test, st_callbacks(env), i < p->n - 1 ? 1U : 0U);
 	}
 
-	/* Fences that signal in order do so at the cost of one */
+	/* Fences that signal in order do so at the cost of one, others of two */
 	if (p->order == ST_IN_ORDER)
 		KUNIT_EXPECT_EQ(test, st_enabled(env), 1U);
+	if (p->order == ST_REVERSE)
+		KUNIT_EXPECT_EQ(test, st_enabled(env), 2U);
+}
+
+/* One that was armed on the wrong end of the list begins at the other next time */
+static void shared_callbacks_remember_the_end_that_was_right(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_env *env = test->priv;
+	unsigned int before;
+	int round, i;
+
+	for (round = 0; round < 3; round++) {
+		struct st_fence *f[8];
+
+		before = st_enabled(env);
+		for (i = 0; i < ARRAY_SIZE(f); i++)
+			f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		st_wait(test, buf, ST_IN);
+		for (i = ARRAY_SIZE(f) - 1; i >= 0; i--) {
+			st_signal(f[i]);
+			st_settle(buf);
+		}
+		KUNIT_EXPECT_EQ(test, st_enabled(env) - before, round ? 1U : 2U);
+	}
+}
+
+/* Of those that wait exclusively one is woken, and everybody else is */
+static void shared_by_exclusive_waiters_is_one_wakeup(struct kunit *test)
+{
+	static const unsigned int events[] = { ST_IN, ST_OUT };
+	struct st_waiter *w[4], *other;
+	int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+		int woken = 0;
+
+		for (j = 0; j < ARRAY_SIZE(w); j++) {
+			w[j] = st_waiter(test, buf, events[i]);
+			w[j]->exclusive = true;
+			KUNIT_EXPECT_EQ(test, st_look(w[j]), 0U);
+		}
+		other = st_wait(test, buf, events[i]);
+
+		st_signal(f);
+		KUNIT_EXPECT_EQ(test, st_wakes(other), 1);
+		for (j = 0; j < ARRAY_SIZE(w); j++)
+			woken += st_wakes(w[j]);
+		KUNIT_EXPECT_EQ(test, woken, 1);
+		st_cleanup(test);
+	}
 }
 
 static void shared_callbacks_do_not_follow_what_nobody_waits_for(struct kunit *test)
@@ -3037,10 +3161,13 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(woken_not_before_a_fence_that_was_added_meanwhile),
 	KUNIT_CASE(woken_after_a_fence_added_between_signal_and_wake),
 	KUNIT_CASE(woken_when_a_replaced_fence_signals_at_the_latest),
+	KUNIT_CASE(woken_for_a_fence_that_comes_back),
 	KUNIT_CASE(woken_who_sleeps_on_a_claim_that_comes_to_nothing),
 	KUNIT_CASE(quiet_polls_of_an_idle_buffer_wake_nobody),
 	KUNIT_CASE(quiet_polls_of_a_busy_buffer_wake_nobody),
 	KUNIT_CASE(quiet_signals_that_nobody_waits_for),
+	KUNIT_CASE(quiet_signals_that_only_others_wait_for),
+	KUNIT_CASE(quiet_polls_that_find_a_fence_done),
 	KUNIT_CASE(nonblocking_while_somebody_holds_the_reservation_lock),
 	KUNIT_CASE(nonblocking_with_preemption_disabled),
 	KUNIT_CASE(neutral_pending_callbacks_hold_their_fence_only),
@@ -3054,6 +3181,8 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(signaling_comes_to_every_fence_while_somebody_waits),
 	KUNIT_CASE_PARAM(shared_by_all_waiters_is_one_callback_per_direction,
 			 st_pattern_gen_params),
+	KUNIT_CASE(shared_callbacks_remember_the_end_that_was_right),
+	KUNIT_CASE(shared_by_exclusive_waiters_is_one_wakeup),
 	KUNIT_CASE(shared_callbacks_do_not_follow_what_nobody_waits_for),
 	KUNIT_CASE_PARAM(anycontext_hard_interrupt, st_pattern_gen_params),
 	KUNIT_CASE_PARAM(anycontext_timers, st_pattern_gen_params),
