@@ -56,7 +56,8 @@ static const struct {{
 
 static int __init mutant_setup(char *number)
 {{
-	if (kstrtouint(number, 10, &mutant) || mutant >= ARRAY_SIZE(mutants))
+	if (kstrtouint(number, 10, &mutant) || mutant >= ARRAY_SIZE(mutants) ||
+	    !mutants[mutant].{first})
 		panic("dma_buf_poll_mutant: there is no such mutant");
 	pr_warn("dma-buf-poll: mutant %u\\n", mutant);
 
@@ -145,12 +146,26 @@ def dispatcher(header, numbers):
     protos = prototypes(header)
     for kind, name, params, args in protos:
         members.append(f"\t{kind}(*{name})({params});\n")
-        declared += [f"{kind}{name}_m{n}({params});\n" for n in numbers]
+        # Weak: the header may declare what the configuration leaves out.
+        declared += [f"{kind}{name}_m{n}({params}) __weak;\n" for n in numbers]
         value = "" if kind == "void " else "return "
         functions.append(f"{kind}{name}({params})\n{{\n\t{value}mutants[mutant].{name}({args});\n}}\n")
-    rows = ["\t{ " + ", ".join(f"{p[1]}_m{n}" for p in protos) + " },\n" for n in numbers]
-    return DISPATCHER.format(declarations="".join(declared), members="".join(members),
+    rows = [f"\t[{n}] = {{ " + ", ".join(f"{p[1]}_m{n}" for p in protos) + " },\n"
+            for n in numbers]
+    return DISPATCHER.format(first=protos[0][1], declarations="".join(declared), members="".join(members),
                              table="".join(rows), functions="\n".join(functions))
+
+
+def renamed(text, header, number):
+    """The file with a suffix to each function that others call"""
+    protos = prototypes(header)
+    more = "\n" + "".join(f"#define {p[1]} {p[1]}_m{number}\n" for p in protos)
+    more += "".join(f"{kind}{name}({params});\n" for kind, name, params, _ in protos)
+    if number:
+        # The tracepoints are those of the original.
+        text = re.sub(r"^#define CREATE_TRACE_POINTS\n", "", text, flags=re.M)
+    end = [found.end() for found in re.finditer(r"^#include .*\n", text, re.M)][-1]
+    return text[:end] + more + text[end:]
 
 
 class Bench:
@@ -173,8 +188,8 @@ class Bench:
         self.lock = threading.Lock()
         self.over = False
 
-    def make(self, obj, *what):
-        """Build in an object tree, with all that does not compile in the log"""
+    def make(self, obj, mutants, *what):
+        """Build in an object tree, and name who does not"""
         log = os.path.join(self.dir, os.path.basename(obj) + ".log")
         with open(log, "w", encoding="utf-8") as target:
             status = subprocess.run(
@@ -186,8 +201,9 @@ class Bench:
             lines = read(log).splitlines()
             line = next((l for l in lines if "error" in l or "undefined" in l), lines[-1])
             number = re.search(r"dma-buf-poll-m(\d+)\.c", line)
-            die(f"{'mutant ' + number.group(1) + ' ' if number else 'the mutants '}"
-                f"does not build, so says nothing: {line} (see {log})")
+            names = [m.name for m in mutants if number and m.number == int(number.group(1))]
+            die(f"{names[0] if names else 'the kernel with the mutants'}: does not build: "
+                f"{line} (see {log})")
 
     def build(self, original, mutants):
         """All of them into one kernel for UML and one for the guest"""
@@ -219,18 +235,15 @@ class Bench:
         try:
             more = ""
             for number, text in zip(numbers, texts):
-                renamed = "".join(f"#define {p[1]} {p[1]}_m{number}\n" for p in prototypes(header))
-                if number:
-                    text = re.sub(r"^#define CREATE_TRACE_POINTS\n", "", text, flags=re.M)
                 name = f"dma-buf-poll-m{number}"
                 names.append(name + ".c")
-                write(renamed + text, self.src, DIR, name + ".c")
+                write(renamed(text, header, number), self.src, DIR, name + ".c")
                 more += f"obj-y += {name}.o\n"
                 more += "".join(f"CFLAGS_{name}.o{flag}\n" for flag in flags)
             write(makefile + more, self.src, DIR, "Makefile")
             write(dispatcher(header, numbers), self.src, FILE)
-            self.make(objs[0], "ARCH=um", "linux")
-            self.make(objs[1], "bzImage", "modules")
+            self.make(objs[0], mutants, "ARCH=um", "linux")
+            self.make(objs[1], mutants, "bzImage", "modules")
         finally:
             write(original, self.src, FILE)
             write(makefile, self.src, DIR, "Makefile")
