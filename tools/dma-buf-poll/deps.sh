@@ -11,7 +11,7 @@ build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
 check="b4 codespell git-email libmailtools-perl python3-git python3-ply shellcheck
-	sparse spin"
+	sparse spin trace-cmd"
 bench="gnuplot-nox"
 clients="golang-go libevent-dev libglib2.0-dev libuv1-dev pkgconf"
 
