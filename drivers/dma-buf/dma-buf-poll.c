@@ -227,7 +227,8 @@ static bool dma_buf_poll_try(struct dma_buf *dmabuf,
  * The fence was at the wrong end of the list, so take the one at the other, in
  * turns: whether fences signal in the order of the list or in reverse, one way
  * round is enough. Contexts keep their place in the list, so the end that was
- * right is where to begin the next time.
+ * right is where to begin the next time. The very first time that is the first
+ * fence, as it always used to be: no order has to cost more than it did.
  */
 static void dma_buf_poll_work(struct irq_work *work)
 {
@@ -354,7 +355,7 @@ static void dma_buf_poll_cb_init(struct dma_buf_poll_cb *dcb, bool write)
 	dcb->write = write;
 	dcb->active = false;
 	dcb->owed = false;
-	dcb->last = true;
+	dcb->last = false;
 }
 
 /**
