@@ -398,7 +398,7 @@ static const unsigned int st_orders[][3] = {
 };
 
 /* Nothing attached: ready for everything, nobody woken, no edge in sight */
-static void idle(struct kunit *test)
+static void exact_idle(struct kunit *test)
 {
 	bool released;
 	struct dma_buf *dmabuf = st_buf(test, &released);
@@ -421,7 +421,7 @@ static void idle(struct kunit *test)
 }
 
 /* An exclusive fence alone holds up both directions, a shared one only OUT */
-static void one_fence(struct kunit *test)
+static void exact_one_fence(struct kunit *test)
 {
 	int exclusive;
 
@@ -456,7 +456,7 @@ static void one_fence(struct kunit *test)
  * round per set of events polled at each step: IN is for the exclusive one, OUT
  * for all.
  */
-static void exclusive_and_shared(struct kunit *test)
+static void exact_exclusive_and_shared(struct kunit *test)
 {
 	int order, i;
 
@@ -506,7 +506,7 @@ static noinline_for_stack void st_expect(struct kunit *test,
  * no wake-up may claim an event that is not there: aio and io_uring take it for
  * the result.
  */
-static void sleepers(struct kunit *test)
+static void no_lost_wakeup_sleepers(struct kunit *test)
 {
 	int order, i;
 
@@ -549,7 +549,7 @@ static void sleepers(struct kunit *test)
 }
 
 /* One waiter for both directions gets IN as soon as it is there */
-static void in_before_out(struct kunit *test)
+static void no_lost_wakeup_in_before_out(struct kunit *test)
 {
 	struct st_fence *excl = st_fence(test, ST_ENABLE_TRUE);
 	struct st_fence *shared = st_fence(test, ST_ENABLE_TRUE);
@@ -574,7 +574,7 @@ static void in_before_out(struct kunit *test)
 }
 
 /* Exclusive waiters: the first is woken but does not come back for long */
-static void exclusive_waiters(struct kunit *test)
+static void no_lost_wakeup_exclusive_waiters(struct kunit *test)
 {
 	struct st_fence *a = st_fence(test, ST_ENABLE_TRUE);
 	struct st_fence *b = st_fence(test, ST_ENABLE_TRUE);
@@ -601,7 +601,7 @@ static void exclusive_waiters(struct kunit *test)
 }
 
 /* A poll that does not wait has looked before, then someone goes to sleep */
-static void sleep_after_look(struct kunit *test)
+static void no_lost_wakeup_sleep_after_look(struct kunit *test)
 {
 	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
 	bool released;
@@ -625,7 +625,7 @@ static void sleep_after_look(struct kunit *test)
 }
 
 /* A fence added while others sleep counts, for those who sleep already, too */
-static void fence_added(struct kunit *test)
+static void no_lost_wakeup_fence_added(struct kunit *test)
 {
 	struct st_fence *a = st_fence(test, ST_ENABLE_TRUE);
 	struct st_fence *b = st_fence(test, ST_ENABLE_TRUE);
@@ -652,7 +652,7 @@ static void fence_added(struct kunit *test)
  * A poll that armed a fence does not bind those after it to that fence, once it
  * has been replaced by another that signals earlier.
  */
-static void fence_replaced(struct kunit *test)
+static void no_lost_wakeup_fence_replaced(struct kunit *test)
 {
 	struct st_fence *a = st_fence(test, ST_ENABLE_TRUE);
 	struct st_fence *b = st_fence(test, ST_ENABLE_TRUE);
@@ -677,7 +677,7 @@ static void fence_replaced(struct kunit *test)
 }
 
 /* Whoever finds the buffer ready tells those who sleep on a fence since removed */
-static void fence_removed(struct kunit *test)
+static void no_lost_wakeup_fence_removed(struct kunit *test)
 {
 	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
 	bool released;
@@ -698,7 +698,7 @@ static void fence_removed(struct kunit *test)
 }
 
 /* Whatever is polled has signaling enabled, once, also if nobody waits */
-static void signaling(struct kunit *test)
+static void signaling_is_enabled(struct kunit *test)
 {
 	int exclusive;
 
@@ -722,7 +722,7 @@ static void signaling(struct kunit *test)
 }
 
 /* A fence without enable_signaling */
-static void no_enable_signaling(struct kunit *test)
+static void signaling_without_an_op(struct kunit *test)
 {
 	struct st_fence *f = st_fence(test, ST_ENABLE_NONE);
 	bool released;
@@ -743,7 +743,7 @@ static void no_enable_signaling(struct kunit *test)
  * Fences that turn out to have signaled when the callback goes in, each alone
  * and in front of one that has not.
  */
-static void enable_signaling_fails(struct kunit *test)
+static void signaling_that_fails(struct kunit *test)
 {
 	int exclusive, pending;
 
@@ -777,7 +777,7 @@ static void enable_signaling_fails(struct kunit *test)
 }
 
 /* A fence that is done but has not said so yet, is when asked */
-static void signaled_when_asked(struct kunit *test)
+static void exact_signaled_when_asked(struct kunit *test)
 {
 	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
 	bool released;
@@ -799,7 +799,7 @@ static void signaled_when_asked(struct kunit *test)
 }
 
 /* A fence that failed counts as signaled */
-static void fence_error(struct kunit *test)
+static void exact_fence_error(struct kunit *test)
 {
 	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
 	bool released;
@@ -818,7 +818,7 @@ static void fence_error(struct kunit *test)
 }
 
 /* References: on the fence as long as a callback is on it, never on the file */
-static void references(struct kunit *test)
+static void neutral_references(struct kunit *test)
 {
 	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
 	bool released;
@@ -848,7 +848,7 @@ static void references(struct kunit *test)
  * The last close frees the buffer at once, fences pending or not, and whether
  * the reservation object goes with the dma-buf or with the exporter's object.
  */
-static void close_pending(struct kunit *test)
+static void neutral_close_pending(struct kunit *test)
 {
 	int own_resv, signaled, i;
 
@@ -886,7 +886,7 @@ static void close_pending(struct kunit *test)
  * it, and need that lock to free one. So what poll holds is not for the callback
  * to drop.
  */
-static void signaler_without_reference(struct kunit *test)
+static void anycontext_signaler_without_reference(struct kunit *test)
 {
 	struct st_fence *f = st_fence(test, ST_ENABLE_TRUE);
 	bool released_early = false;
@@ -920,7 +920,7 @@ static void signaler_without_reference(struct kunit *test)
 }
 
 /* Fences that signal in hard interrupt context, in every order, while we sleep */
-static void hardirq(struct kunit *test)
+static void anycontext_hardirq(struct kunit *test)
 {
 	int order, i;
 
@@ -959,7 +959,7 @@ static void hardirq(struct kunit *test)
 }
 
 /* Hard interrupts signal while the buffer is polled and closed */
-static void hardirq_close(struct kunit *test)
+static void anycontext_hardirq_close(struct kunit *test)
 {
 	bool closed = true;
 	int round, i;
@@ -1042,7 +1042,7 @@ static int st_thread(void *data)
 	return 0;
 }
 
-static void threads(struct kunit *test)
+static void anycontext_threads(struct kunit *test)
 {
 	static const unsigned int events[] = { ST_IN, ST_OUT, ST_INOUT, ST_OUT };
 	struct st_thread t[ARRAY_SIZE(events)] = {};
@@ -1104,27 +1104,27 @@ static void st_exit(struct kunit *test)
 }
 
 static struct kunit_case st_cases[] = {
-	KUNIT_CASE(idle),
-	KUNIT_CASE(one_fence),
-	KUNIT_CASE(exclusive_and_shared),
-	KUNIT_CASE(sleepers),
-	KUNIT_CASE(in_before_out),
-	KUNIT_CASE(exclusive_waiters),
-	KUNIT_CASE(sleep_after_look),
-	KUNIT_CASE(fence_added),
-	KUNIT_CASE(fence_replaced),
-	KUNIT_CASE(fence_removed),
-	KUNIT_CASE(signaling),
-	KUNIT_CASE(no_enable_signaling),
-	KUNIT_CASE(enable_signaling_fails),
-	KUNIT_CASE(signaled_when_asked),
-	KUNIT_CASE(fence_error),
-	KUNIT_CASE(references),
-	KUNIT_CASE(close_pending),
-	KUNIT_CASE(signaler_without_reference),
-	KUNIT_CASE(hardirq),
-	KUNIT_CASE(hardirq_close),
-	KUNIT_CASE(threads),
+	KUNIT_CASE(exact_idle),
+	KUNIT_CASE(exact_one_fence),
+	KUNIT_CASE(exact_exclusive_and_shared),
+	KUNIT_CASE(no_lost_wakeup_sleepers),
+	KUNIT_CASE(no_lost_wakeup_in_before_out),
+	KUNIT_CASE(no_lost_wakeup_exclusive_waiters),
+	KUNIT_CASE(no_lost_wakeup_sleep_after_look),
+	KUNIT_CASE(no_lost_wakeup_fence_added),
+	KUNIT_CASE(no_lost_wakeup_fence_replaced),
+	KUNIT_CASE(no_lost_wakeup_fence_removed),
+	KUNIT_CASE(signaling_is_enabled),
+	KUNIT_CASE(signaling_without_an_op),
+	KUNIT_CASE(signaling_that_fails),
+	KUNIT_CASE(exact_signaled_when_asked),
+	KUNIT_CASE(exact_fence_error),
+	KUNIT_CASE(neutral_references),
+	KUNIT_CASE(neutral_close_pending),
+	KUNIT_CASE(anycontext_signaler_without_reference),
+	KUNIT_CASE(anycontext_hardirq),
+	KUNIT_CASE(anycontext_hardirq_close),
+	KUNIT_CASE(anycontext_threads),
 	{}
 };
 
