@@ -32,6 +32,7 @@ help:
 	@echo '  selftest        boot it and run the kselftest; TESTS="poll" names some of them'
 	@echo '  shell           boot it and give a shell'
 	@echo '  kunit           the KUnit suite under UML, natively'
+	@echo '  trace           the recipe for tracing: what it reports, and whether it is right'
 	@echo '  model           check the protocol exhaustively, with spin'
 	@echo '  test-debug      all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU'
 	@echo '  coverage        which lines and branches of dma-buf-poll.c the tests reach'
@@ -146,3 +147,8 @@ model:
 clients:
 	@$(T)/deps.sh
 	@$(T)/clients.sh '$(BASE)' $(CLIENTS)
+
+.PHONY: trace
+trace:
+	@$(T)/deps.sh build check
+	@$(T)/trace.sh '$(BASE)'
