@@ -16,8 +16,7 @@ obj=$out/patched
 log=$out/log/check
 mkdir -p "$log"
 passed=0 failed=0
-# Scripts of the kernel want the modules of Debian's Python, not of another one.
-PATH=/usr/bin:$PATH
+kernel_path
 
 # check WHAT COMMAND...: silent and status 0, or not ok with what it said
 check() {

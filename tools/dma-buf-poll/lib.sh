@@ -90,3 +90,11 @@ hash_files() {
 	(cd "$top" && printf '%s\0' "$@" | LC_ALL=C sort -z | xargs -0 sha256sum) |
 		sha256sum | cut -c1-16
 }
+
+# The scripts of the kernel want the modules of Debian's Python, not of another
+# one that comes first in PATH; to those of old kernels it is just "python".
+kernel_path() {
+	mkdir -p "$top/build/.bin"
+	ln -sfn /usr/bin/python3 "$top/build/.bin/python"
+	PATH=$top/build/.bin:/usr/bin:$PATH
+}

@@ -27,8 +27,7 @@ back() {
 trap back EXIT
 trap 'exit 130' INT TERM HUP
 passed=0 failed=0
-# Scripts of the kernel want the modules of Debian's Python, not of another one.
-PATH=/usr/bin:$PATH
+kernel_path
 
 check() {
 	local what=$1 said=$log/${1//[^A-Za-z0-9]/-}.log
