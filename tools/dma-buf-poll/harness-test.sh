@@ -174,5 +174,32 @@ else
 	failed=$((failed + 1))
 fi
 
+# test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
+for name in run check send-check kunit model harness-test; do
+	cat >"$copy/tools/dma-buf-poll/$name.sh" <<-'EOF'
+		#!/bin/bash
+		[ "${1-}" != 6.1 ] || { echo "error: 6.1: broken on purpose" >&2; exit 1; }
+		echo "1 passed, 0 failed, 0 skipped"
+	EOF
+done
+for name in report backport-report; do
+	sed 1d "$copy/tools/dma-buf-poll/run.sh" | sed '1i #!/bin/bash\nshift' >"$copy/tools/dma-buf-poll/$name.py"
+done
+git -C "$copy" config user.email nobody@localhost
+status=0
+"$copy/tools/dma-buf-poll/test.sh" all >"$tmp/out" 2>&1 </dev/null || status=$?
+bad=$(grep -c '^not ok - 6.1: .* did not come to its end' "$tmp/out" || :)
+rest=$(grep '^not ok' "$tmp/out" | grep -vc '^not ok - 6.1: ' || :)
+ran=$(grep -c '^# == .*: the contract' "$tmp/out" || :)
+if [ "$status" != 0 ] && [ "$bad" -ge 3 ] && [ "$rest" = 0 ] && [ "$ran" = "$(bases | wc -l)" ] &&
+   tail -n1 "$tmp/out" | grep -qE "^[0-9]+ passed, $bad failed, 0 skipped"; then
+	echo "ok - a base that fails does not stop the others"
+	passed=$((passed + 1))
+else
+	echo "not ok - a base that fails does not stop the others (status $status, $bad failures of 6.1, $rest others, $ran bases)"
+	sed 's/^/#   /' "$tmp/out" | tail -n 10
+	failed=$((failed + 1))
+fi
+
 printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
 [ "$failed" = 0 ]

@@ -8,6 +8,9 @@
 base=${1:?usage: run.sh BASE}
 check_base "$base"
 
+# What an earlier run said is no result of this one, should it end early.
+rm -f "$top/build/$base/log"/selftest-{stock,patched}.{results,console}
+
 # Stock first: what it builds is most of the other one. What cannot be built
 # ends it here and is not taken for a test that fails.
 "$tools/kernel.sh" "$base" stock

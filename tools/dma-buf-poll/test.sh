@@ -59,6 +59,18 @@ mail() {
 	fi
 }
 
+# What goes where, and what holds there: for all bases together.
+backports() {
+	if "$tools/backport-report.py"; then
+		echo "ok - every base holds what it promises, and no variant is needless"
+		echo "1 passed, 0 failed, 0 skipped"
+	else
+		echo "not ok - every base holds what it promises, and no variant is needless"
+		echo "0 passed, 1 failed, 0 skipped"
+		return 1
+	fi
+}
+
 for base in "${list[@]}"; do
 	part "$base: the contract" contract "$base"
 	part "$base: static checks" "$tools/check.sh" "$base"
@@ -72,6 +84,9 @@ if [ -x "$tools/model.sh" ]; then
 	part "the model" "$tools/model.sh"
 fi
 part "the harness" "$tools/harness-test.sh" "${list[0]}"
+if [ "$arg" = all ]; then
+	part "the bases" backports
+fi
 
 echo "# == all"
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
