@@ -2826,7 +2826,8 @@ static int st_race_mixer(void *data)
 			ret = dma_resv_get_singleton(resv, DMA_RESV_USAGE_READ, &array);
 			if (ret || !array)
 				break;
-			dma_fence_enable_sw_signaling(array);
+			/* Enables its signaling, under the name that all bases have. */
+			dma_fence_wait_timeout(array, false, 0);
 			dma_fence_put(array);
 			break;
 		default:

@@ -53,6 +53,7 @@ refuses "test-debug with a flavour of its own" "leave out" m test-debug BASE="$b
 refuses "coverage on the classic series" "no dma-buf-poll.c there" m coverage BASE=5.10
 refuses "an unknown mutant" "no mutant 'nonsense'" "$tools/mutants.py" "$base" nonsense
 refuses "a test that does not exist" "no test nonsense" m selftest BASE="$base" TESTS=nonsense
+refuses "a client that does not exist" "no client nonsense: there are .*libuv" m clients BASE="$base" CLIENTS=nonsense
 refuses "a number of runs that is none" "REPEAT=x" env REPEAT=x "$tools/selftest.sh" "$base" patched
 refuses "a full disk" "GiB free" bash -c ". '$tools/lib.sh'; need_space '$tmp' 99999999"
 

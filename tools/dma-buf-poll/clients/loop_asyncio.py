@@ -67,7 +67,7 @@ class Loop:
 
 def main():
     """See protocol.h."""
-    client.say(f"hello Python {platform.python_version()}")
+    client.say(f"hello Python {platform.python_version()}, {selectors.DefaultSelector.__name__}")
     loop = Loop()
     loop.watch_all()
     loop.loop.run_forever()
