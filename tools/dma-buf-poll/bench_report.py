@@ -146,7 +146,8 @@ class Table:
             if len(row) == 1:
                 lines.append(f"| **{row[0]}** | | | | | |")
             else:
-                lines.append("| " + " | ".join(row) + " |")
+                cells = (cell.replace("|", "\\|") for cell in row)
+                lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
 
