@@ -98,3 +98,48 @@ kernel_path() {
 	ln -sfn /usr/bin/python3 "$top/build/.bin/python"
 	PATH=$top/build/.bin:/usr/bin:$PATH
 }
+
+# What a test script counts. The lines are for people and for test.sh alike.
+passed=0 failed=0 skipped=0
+
+ok() {
+	echo "ok - $1"
+	passed=$((passed + 1))
+}
+
+# not_ok WHAT [LINES]: stdin says why; the first LINES of it are shown. Never the
+# end of a pipe: that would not be counted.
+not_ok() {
+	echo "not ok - $1"
+	sed 's/^/#   /' | head -n "${2:-20}"
+	failed=$((failed + 1))
+}
+
+skip() {
+	echo "ok - $1 # SKIP $2"
+	skipped=$((skipped + 1))
+}
+
+# check [-q] WHAT COMMAND...: ok if its status is 0 and, with -q, it says nothing.
+# What it said goes to $log, and its end, or with -q its beginning, is shown.
+check() {
+	local quiet=0 said status=0
+
+	: "${log:?where check is to keep what it hears}"
+	[ "$1" != -q ] || { quiet=1; shift; }
+	said=$log/${1//[^A-Za-z0-9]/-}.log
+	"${@:2}" >"$said" 2>&1 </dev/null || status=$?
+	if [ $status = 0 ] && { [ $quiet = 0 ] || [ ! -s "$said" ]; }; then
+		ok "$1"
+	elif [ $quiet = 1 ]; then
+		not_ok "$1" <"$said"
+	else
+		not_ok "$1 (see $said)" < <(tail -n 12 "$said")
+	fi
+}
+
+# The last line, and the status that goes with it
+verdict() {
+	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+	[ "$failed" = 0 ]
+}

@@ -22,24 +22,11 @@ model=$top/Documentation/driver-api/dma-buf-poll.pml
 doc=$top/Documentation/driver-api/dma-buf-poll.rst
 code=$top/drivers/dma-buf/dma-buf-poll.c
 dir=$top/build/model/run
-passed=0 failed=0 skipped=0
 rm -rf "$dir"
 mkdir -p "$dir"
 cd "$dir"
 
 printf '# %s\n' "$(spin -V)"
-
-ok() {
-	echo "ok - $1"
-	passed=$((passed + 1))
-}
-
-# Its standard input says more. Never the end of a pipe: that would not be counted.
-not_ok() {
-	echo "not ok - $1"
-	sed 's/^/#   /' | head -n "${2:-8}"
-	failed=$((failed + 1))
-}
 
 # explore CFLAG PROPERTIES OPTION...: build a verifier and run it; its report is in
 # "log". PROPERTIES is safety (assertions and deadlocks) or wakes (under weak
@@ -169,5 +156,4 @@ finds three safety NO_RCU "assertion violated  !(gone)" "the irq_work is freed a
 finds both safety TWICE "assertion violated told" "who was answered for by the other direction is woken again"
 finds shared safety NOT_OWED "invalid end state" "poll relies on an armed direction that owes nothing"
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+verdict

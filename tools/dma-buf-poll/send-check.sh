@@ -26,22 +26,7 @@ back() {
 }
 trap back EXIT
 trap 'exit 130' INT TERM HUP
-passed=0 failed=0
 kernel_path
-
-check() {
-	local what=$1 said=$log/${1//[^A-Za-z0-9]/-}.log
-
-	shift
-	if "$@" >"$said" 2>&1; then
-		echo "ok - $what"
-		passed=$((passed + 1))
-	else
-		echo "not ok - $what (see $said)"
-		sed 's/^/#   /' "$said" | tail -n 12
-		failed=$((failed + 1))
-	fi
-}
 
 mapfile -t mails < <(find "$out/series" -name '*.patch' | LC_ALL=C sort)
 patches=("${mails[@]:1}")
@@ -122,5 +107,4 @@ b4_reads() {
 }
 check "b4 reads it" b4_reads
 
-printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+verdict

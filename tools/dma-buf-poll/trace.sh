@@ -82,7 +82,7 @@ lines=$(grep -c '^traced: bufinfo' "$out.results" || :)
 for check in "$(events "${waits:-none}")=arm out,wake out=a wait for two fences arms once and wakes once" \
 	"$(events "${closes:-none}")=arm in,cancel in=a close cancels what was armed" \
 	"$lines=1=there is a line in debugfs for the direction that is waited for, only"; do
-	IFS== read -r got wanted what <<<"$check"
+	IFS='=' read -r got wanted what <<<"$check"
 	if [ "$got" = "$wanted" ]; then
 		echo "ok - $what"
 		passed=$((passed + 1))
