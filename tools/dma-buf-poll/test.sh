@@ -74,6 +74,9 @@ backports() {
 for base in "${list[@]}"; do
 	part "$base: the contract" contract "$base"
 	part "$base: static checks" "$tools/check.sh" "$base"
+	if [ -f "$top/build/$base/src/Documentation/driver-api/dma-buf-poll.rst" ]; then
+		part "$base: the documentation" "$tools/htmldocs.sh" "$base"
+	fi
 	part "$base: the series as mail" mail "$base"
 	if [ -f "$top/drivers/dma-buf/st-dma-buf-poll.c" ] && [ "$base" != 5.10 ]; then
 		part "$base: KUnit" "$tools/kunit.sh" "$base"
