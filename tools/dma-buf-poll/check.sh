@@ -3,46 +3,74 @@
 #
 # check.sh BASE: static checks on what the series adds, and on the harness
 #
-# One "ok" or "not ok" line each; ends with N passed, N failed, N skipped.
+# gcc and sparse look at the objects of the guest's kernel. clang has an object
+# tree of its own, build/BASE/check-clang, in which nothing but these objects is
+# compiled, and which also has the drivers that the series touches. One "ok" or
+# "not ok" line each; ends with N passed, N failed, N skipped.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
 base=${1:?usage: check.sh BASE}
 check_base "$base"
-"$tools/kernel.sh" "$base" patched
+lock "$base"
+"$tools/kernel.sh" "$base" patched --config
 out=$top/build/$base
 src=$out/src
 obj=$out/patched
+clang_obj=$out/check-clang
 log=$out/log/check
 mkdir -p "$log"
-passed=0 failed=0
 kernel_path
+export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 PYTHONDONTWRITEBYTECODE=1
 
-# check WHAT COMMAND...: silent and status 0, or not ok with what it said
-check() {
-	local what=$1 said=$log/${1//[^A-Za-z0-9]/-}.log
-
-	shift
-	if "$@" >"$said" 2>&1 && [ ! -s "$said" ]; then
-		echo "ok - $what"
-		passed=$((passed + 1))
-	else
-		echo "not ok - $what"
-		sed 's/^/#   /' "$said" | head -n 20
-		failed=$((failed + 1))
-	fi
-}
+# The oldest clang that this kernel wants may be newer than Debian's own.
+version_of() { "$1" --version 2>/dev/null | sed -nE '1s/.*version ([0-9]+)\..*/\1/p'; }
+oldest=$(cd "$src" && scripts/min-tool-version.sh llvm 2>/dev/null | cut -d. -f1)
+suffix=''
+if [ "$(version_of clang)" -lt "${oldest:-10}" ]; then
+	"$tools/deps.sh" clang
+	suffix=-16
+fi
 
 versions() {
 	gcc --version | head -n1
+	"clang$suffix" --version | head -n1
 	printf 'sparse %s\n' "$(sparse --version 2>/dev/null)"
+	spatch --version | head -n1
+	# Every line of C that the series has written, FILE:LINE
+git -C "$src" diff -U0 --no-renames base -- '*.c' '*.h' | awk '
+	/^\+\+\+ / { file = substr($0, 7) }
+	/^@@/ {
+		n = split($3, at, ",") > 1 ? at[2] : 1
+		for (i = 0; i < n; i++) print file ":" substr(at[1], 2) + i
+	}' >"$log/lines"
+
+# Of what is said as FILE:LINE:..., that which is about such a line
+# shellcheck disable=SC2317 # the checks call it
+ours() {
+	sed -E "s,^(\./|$src/|\.\./src/),," | sort -u | awk -F: '
+		NR == FNR { ours[$0] = 1; next }
+		($1 ":" $2) in ours' "$log/lines" -
+}
+
+if command -v smatch >/dev/null; then
+		printf 'smatch %s\n' "$(smatch --version 2>&1 | head -n1)"
+	else
+		echo 'smatch: not in Debian, and not here'
+	fi
+	perl -e 'printf "perl %vd, for the checkpatch.pl of the tree\n", $^V'
+	python3 --version
 	shellcheck --version | sed -n 's/^version:/shellcheck/p'
 	printf 'codespell %s\n' "$(codespell --version)"
+	pyflakes3 --version | sed 's/^/pyflakes /'
+	pylint --version | head -n1
 }
 versions | sed 's/^/# /'
 
-mapfile -t own < <(git -C "$src" diff --name-only --diff-filter=A base series)
+mapfile -t own < <(git -C "$src" diff --name-only --diff-filter=A base)
+mapfile -t touched < <(git -C "$src" diff --name-only --diff-filter=M base)
 mapfile -t own_c < <(printf '%s\n' "${own[@]}" | grep '^drivers/.*\.c$')
+mapfile -t touched_c < <(printf '%s\n' "${touched[@]}" | grep '^drivers/.*\.c$')
 
 checkpatch() {
 	local commit status=0
@@ -56,60 +84,181 @@ checkpatch() {
 	done
 	return $status
 }
-check "checkpatch --strict on every patch" checkpatch
+check -q "checkpatch --strict on every patch" checkpatch
 
-kmake() {
-	CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 \
-		make -s -C "$src" O="$obj" CC="ccache gcc" "$@"
+kmake() { nice make -s -C "$src" O="$obj" CC="ccache gcc" "$@"; }
+kmake_clang() { nice make -s -C "$src" O="$clang_obj" LLVM="${suffix:-1}" LLVM_IAS=1 "$@"; }
+
+# What a compiler has to say, without the rest. That it failed is said as well.
+spoken() {
+	local said status=0
+
+	said=$("$@" 2>&1) || status=$?
+	grep -E '(warning|error):|\*\*\*' <<<"$said" || [ $status = 0 ] || tail -n 5 <<<"$said"
+	[ $status = 0 ]
 }
 
-# Only what is said about files that the series touches counts, in paths that
-# may be absolute; make needs to see the files as changed.
-touched=$(git -C "$src" diff --name-only base series | sed 's/[.]/[.]/g' | paste -sd'|')
-on_ours() {
-	local file
+# What is not compiled anew says nothing.
+fresh() {
+	local dir=$1 file
 
-	for file in "${own_c[@]}" drivers/dma-buf/dma-resv.c drivers/dma-buf/dma-buf.c; do
-		[ -f "$src/$file" ] || continue
-		rm -f "$obj/${file%.c}.o"
+	shift
+	for file; do
+		rm -f "$dir/${file%.c}.o"
 	done
-	kmake "$@" drivers/dma-buf/ 2>&1 |
-		grep -E "(^|/)($touched):.*(warning|error):|\*\*\*" || :
 }
-check "W=1 says nothing" on_ours W=1
-check "sparse says nothing" on_ours C=1 CHECK="sparse -Wcontext"
+
+gcc_says() {
+	fresh "$obj" "${own_c[@]}" "${touched_c[@]}"
+	spoken kmake W=1 drivers/dma-buf/
+	# All of what we add has to have been seen.
+	for file in "${own_c[@]}"; do
+		[ -f "$obj/${file%.c}.o" ] || echo "$file has not been compiled"
+	done
+}
+check -q "W=1 with gcc says nothing" gcc_says
+
+# Options of the drivers that the series touches and the guest does without
+clang_tree() {
+	mkdir -p "$clang_obj"
+	cmp -s "$obj/.config" "$clang_obj/config.from" && [ -f "$clang_obj/.config" ] && return
+	cp "$obj/.config" "$clang_obj/config.from"
+	{ cat "$obj/.config"; echo CONFIG_DRM_VMWGFX=m; } >"$clang_obj/.config"
+	kmake_clang olddefconfig
+}
+
+objects=()
+for file in "${touched_c[@]}"; do
+	case $file in drivers/dma-buf/*) ;; *) objects+=("${file%.c}.o") ;; esac
+done
+clang_says() {
+	clang_tree >"$log/clang-config" 2>&1 || { tail -n 5 "$log/clang-config"; return 1; }
+	fresh "$clang_obj" "${own_c[@]}" "${touched_c[@]}"
+	spoken kmake_clang W=1 drivers/dma-buf/ "${objects[@]}"
+	for file in "${own_c[@]}" "${touched_c[@]}"; do
+		[ -f "$clang_obj/${file%.c}.o" ] || echo "$file has not been compiled"
+	done
+}
+check -q "W=1 with clang says nothing" clang_says
+
+# sparse_said DIR: all it has to say, without line numbers
+sparse_said() {
+	spoken kmake C=2 CHECK="sparse -Wcontext" drivers/dma-buf/ |
+		sed -E 's/:[0-9]+:[0-9]+:/:/g' | sort -u
+}
+
+sparse_says() {
+	sparse_said >"$log/sparse.patched"
+	[ -s "$log/sparse.patched" ] || return 0
+	# Something: see what the stock tree has to say, and bring it back.
+	git -C "$src" diff --quiet HEAD || { cat "$log/sparse.patched"; return 1; }
+	touch "$out/at-base"
+	git -C "$src" checkout -q --detach base
+	sparse_said >"$log/sparse.stock" || :
+	git -C "$src" checkout -q -f series
+	rm -f "$out/at-base"
+	LC_ALL=C comm -23 <(LC_ALL=C sort "$log/sparse.patched") <(LC_ALL=C sort "$log/sparse.stock")
+}
+check -q "sparse says nothing that it does not say of the stock kernel" sparse_says
+
+if command -v smatch >/dev/null; then
+	smatch_says() {
+		spoken kmake C=2 CHECK="smatch -p=kernel" drivers/dma-buf/ | ours
+	}
+	check -q "smatch says nothing of what is ours" smatch_says
+fi
 
 kernel_doc() {
-	local files=() tool=scripts/kernel-doc options=(-none)
+	local files=() tool=scripts/kernel-doc old=$log/base options=(-none) option file
 
 	[ -e "$src/$tool" ] || tool=tools/docs/kernel-doc
-	# Not known to the one of 6.1 and before
-	! (cd "$src" && "$tool" -help 2>&1 || :) | grep -q -- '-Wall' || options+=(-Wall)
+	# -Wall is not known to the one of 6.1 and before
+	for option in -Wall -Werror; do
+		! (cd "$src" && "$tool" -help 2>&1 || :) | grep -q -- "$option" || options+=("$option")
+	done
 	mapfile -t files < <(printf '%s\n' "${own[@]}" | grep -E '^(drivers|include)/.*\.[ch]$')
-	[ ${#files[@]} -gt 0 ] || return 0
-	(cd "$src" && "$tool" "${options[@]}" "${files[@]}" 2>&1) | grep -iE 'warning|error' || :
+	if [ ${#files[@]} -gt 0 ]; then
+		(cd "$src" && "$tool" "${options[@]}" "${files[@]}" 2>&1) |
+			grep -iE 'warning|error' || [ "${PIPESTATUS[0]}" = 0 ]
+	fi
+	# Of a file of the kernel, what it did not say before.
+	for file in "${touched[@]}"; do
+		case $file in drivers/dma-buf/*.c|include/*.h) ;; *) continue ;; esac
+		mkdir -p "$old/${file%/*}"
+		git -C "$src" show "base:$file" >"$old/$file"
+		diff <(cd "$old" && "$src/$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed 's/:[0-9]*//' | sort) \
+		     <(cd "$src" && "$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed 's/:[0-9]*//' | sort) |
+			grep '^>' || :
+	done
 }
-check "kernel-doc says nothing" kernel_doc
+check -q "kernel-doc -Werror says nothing" kernel_doc
+
+coccicheck() {
+	local status=0
+
+	# Relative it would be a directory of the object tree.
+	kmake coccicheck MODE=report M="$src/drivers/dma-buf" >"$log/coccicheck" 2>&1 </dev/null || status=$?
+	if [ $status != 0 ] || grep -q '^coccicheck failed' "$log/coccicheck"; then
+		tail -n 5 "$log/coccicheck"
+		return 1
+	fi
+	{ grep -E '^[^ ]+\.[ch]:[0-9]+' "$log/coccicheck" || :; } | sed -E 's/^([^:]+:[0-9]+)[-:0-9]*/\1:/' | ours
+}
+check -q "coccicheck finds nothing in what is ours" coccicheck
+
+analyzer() {
+	local file command
+
+	for file in "${own_c[@]}" "${touched_c[@]}"; do
+		command=$(sed -nE '1s/^(saved)?cmd_[^ ]* := //p' "$clang_obj/${file%/*}/.$(basename "${file%.c}").o.cmd")
+		[ -n "$command" ] || { echo "$file has not been compiled"; continue; }
+		# The command of the build, but for what it makes.
+		command=$(sed -E 's/ -c -o [^ ]+/ /; s/;.*//; s/-Wp,-MMD,[^ ]*//' <<<"$command")
+		(cd "$clang_obj" && nice bash -c "$command --analyze -Xclang -analyzer-output=text -o /dev/null \
+			-Xclang -analyzer-disable-checker=security.insecureAPI") 2>&1 |
+			grep -E ': (warning|error):' || [ "${PIPESTATUS[0]}" = 0 ] || echo "$file cannot be analyzed"
+	done >"$log/analyzer"
+	grep 'cannot be\|has not been' "$log/analyzer" || :
+	ours <"$log/analyzer"
+}
+check -q "the clang analyzer finds nothing in what is ours" analyzer
 
 spelling() {
 	local ours=inout,damon,pevents,renderd
 
 	(cd "$src" && codespell -q 3 -L "$ours" "${own[@]}")
-	(cd "$top" && codespell -q 3 -L "$ours" README.md Makefile tools/dma-buf-poll patches Documentation)
+	(cd "$top" && git ls-files -z -- README.md Makefile Kconfig MAINTAINERS tools patches Documentation |
+		xargs -0 codespell -q 3 -L "$ours")
 }
-check "codespell says nothing" spelling
+check -q "codespell says nothing" spelling
+
+# What a script is, its first line tells: find them all, wherever they stand.
+scripts() {
+	(cd "$top" && git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lIE -m1 "^#!.*\\b($1)\\b" | sort)
+}
 
 shell_scripts() {
+	local list
+
+	mapfile -t list < <(scripts 'bash|sh')
 	cd "$top"
-	mapfile -t scripts < <(grep -lE '^#!/bin/(ba)?sh' tools/dma-buf-poll/*.sh .ci/run)
-	shellcheck -x "${scripts[@]}"
+	shellcheck -x "${list[@]}" "$tools"/lib.sh "$tools"/*-test.sh
 }
-check "shellcheck says nothing" shell_scripts
+check -q "shellcheck says nothing" shell_scripts
 
 python_scripts() {
-	python3 -W error -m py_compile "$tools"/*.py "$tools"/clients/*.py
-}
-check "the Python scripts compile without a warning" python_scripts
+	local list
 
-printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+	mapfile -t list < <(scripts python3)
+	cd "$top"
+	for file in "${list[@]}"; do
+		python3 -W error -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$file"
+	done
+	pyflakes3 "${list[@]}"
+	pylint --score=n --persistent=n --disable=all \
+		--enable=E,F,W --disable=fixme,unspecified-encoding,unused-argument,too-many-function-args \
+		"${list[@]}"
+}
+check -q "pyflakes and pylint say nothing" python_scripts
+
+verdict

@@ -3,15 +3,18 @@
 #
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
-# The groups: build (the default), check, bench, clients.
+# The groups: build (the default), check, clang (a newer one than Debian's own),
+# docs, bench, clients.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
 build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
-check="b4 codespell git-email libmailtools-perl python3-git python3-ply shellcheck
-	sparse spin trace-cmd"
+check="b4 clang clang-tools coccinelle codespell git-email libmailtools-perl lld llvm
+	ocaml-findlib ocaml-nox pyflakes3 pylint python3-git python3-ply shellcheck sparse spin trace-cmd"
+clang="clang-16 lld-16 llvm-16"
+docs="graphviz python3-docutils python3-sphinx python3-yaml"
 bench="gnuplot-nox"
 clients="golang-go libevent-dev libglib2.0-dev libuv1-dev pkgconf"
 
@@ -20,6 +23,8 @@ for group; do
 	case $group in
 	build) ;;
 	check) packages+=" $check" ;;
+	clang) packages+=" $clang" ;;
+	docs) packages+=" $docs" ;;
 	bench) packages+=" $bench" ;;
 	clients) packages+=" $clients" ;;
 	*) die "deps.sh: no group '$group'" ;;
