@@ -202,7 +202,8 @@ for patch in "${patches[@]}"; do
 		fi
 		patch -s -d "$src" -p1 -F2 --no-backup-if-mismatch -f <"$tmp/diff" ||
 			die "$base ($id): $patch failed half-way: remove build/$base"
-		sed -n 's/^+++ b\///p' "$tmp/diff" | tr '\n' '\0' |
+		# Both sides: a file may go away.
+		sed -n 's/^+++ b\///p; s/^--- a\///p' "$tmp/diff" | sort -u | tr '\n' '\0' |
 			g add -f --pathspec-from-file=- --pathspec-file-nul
 	fi
 	for file in $(own_files "$(message_of "$patch")"); do

@@ -14,7 +14,6 @@ check_base "$base"
 kernel=$top/build/$base/patched/arch/x86/boot/bzImage
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-passed=0 failed=0
 
 # refuses WHAT PATTERN COMMAND...: it fails, with one error line that matches
 refuses() {
@@ -24,12 +23,10 @@ refuses() {
 	"$@" >"$tmp/out" 2>&1 </dev/null || status=$?
 	lines=$(grep -c '^error: ' "$tmp/out" || :)
 	if [ "$status" != 0 ] && [ "$lines" = 1 ] && grep -qE -- "^error: .*($pattern)" "$tmp/out"; then
-		echo "ok - $what"
-		passed=$((passed + 1))
+		ok "$what"
 	else
-		echo "not ok - $what (status $status, $lines error lines, wanted one with '$pattern')"
-		sed 's/^/#   /' "$tmp/out" | tail -n 10
-		failed=$((failed + 1))
+		not_ok "$what (status $status, $lines error lines, wanted one with '$pattern')" \
+			< <(tail -n 10 "$tmp/out")
 	fi
 }
 
@@ -152,28 +149,25 @@ refuses "a reason for a line that is reached" "'b..;', line: ran, or is not ther
 
 # And those that must not be refused. A job's own failure is just that.
 if counted 0 2 >/dev/null && grep -q '^3 passed, 0 failed, 1 skipped' "$tmp/said"; then
-	echo "ok - a line that no test reaches, for a reason"
-	passed=$((passed + 1))
+	ok "a line that no test reaches, for a reason"
 else
-	echo "not ok - a line that no test reaches, for a reason"
-	failed=$((failed + 1))
+	not_ok "a line that no test reaches, for a reason" <"$tmp/out"
 fi
 if race "other / another" >"$tmp/out" 2>&1 && grep -q '^# KCSAN: .*: other / another (1 times)' "$tmp/out"; then
-	echo "ok - a data race of the base is listed, not judged"
-	passed=$((passed + 1))
+	ok "a data race of the base is listed, not judged"
 else
-	echo "not ok - a data race of the base is listed, not judged"
-	failed=$((failed + 1))
+	not_ok "a data race of the base is listed, not judged" <"$tmp/out"
 fi
 status=0
 guest 'exit 3' >/dev/null 2>"$tmp/out" || status=$?
 if [ "$status" = 1 ] && [ ! -s "$tmp/out" ]; then
-	echo "ok - a job that fails is no trouble with the guest"
-	passed=$((passed + 1))
+	ok "a job that fails is no trouble with the guest"
 else
-	echo "not ok - a job that fails is no trouble with the guest (status $status)"
-	failed=$((failed + 1))
+	not_ok "a job that fails is no trouble with the guest (status $status)" <"$tmp/out"
 fi
+
+# In a file of its own, as it is long
+. "$tools/refresh-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
 for name in run check send-check kunit model harness-test; do
@@ -194,13 +188,9 @@ rest=$(grep '^not ok' "$tmp/out" | grep -vc '^not ok - 6.1: ' || :)
 ran=$(grep -c '^# == .*: the contract' "$tmp/out" || :)
 if [ "$status" != 0 ] && [ "$bad" -ge 3 ] && [ "$rest" = 0 ] && [ "$ran" = "$(bases | wc -l)" ] &&
    tail -n1 "$tmp/out" | grep -qE "^[0-9]+ passed, $bad failed, 0 skipped"; then
-	echo "ok - a base that fails does not stop the others"
-	passed=$((passed + 1))
+	ok "a base that fails does not stop the others"
 else
-	echo "not ok - a base that fails does not stop the others (status $status, $bad failures of 6.1, $rest others, $ran bases)"
-	sed 's/^/#   /' "$tmp/out" | tail -n 10
-	failed=$((failed + 1))
+	not_ok "a base that fails does not stop the others (status $status, $bad failures of 6.1, $rest others, $ran bases)" < <(tail -n 10 "$tmp/out")
 fi
 
-printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+verdict
