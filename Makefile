@@ -40,6 +40,7 @@ help:
 	@echo '  bench           what polling costs, in guest instructions, stock against series'
 	@echo '  clients         the event loops people use, stock against series; CLIENTS="..."'
 	@echo '  bench-compare   two of those, A=... B=...: bases, directories or results.tsv'
+	@echo '  htmldocs        the documentation as HTML in build/BASE/htmldocs/'
 	@echo '  check           static checks on what the series adds, and on the harness'
 	@echo '  deps            install the Debian packages all of this needs'
 	@echo
@@ -47,6 +48,9 @@ help:
 	@echo '  series          mail-ready patches with a cover letter in build/BASE/series/'
 	@echo '  send-check      is that series fit to be sent?'
 	@echo '  backport-report which patch goes to which base, and what holds there'
+	@echo
+	@echo 'To change it:'
+	@echo '  refresh         fold the commits of build/BASE/src back into own files and patches'
 	@echo
 	@echo '  clean           remove what was built; keep sources and logs'
 	@echo '  distclean       remove build/ and the cache'
@@ -61,18 +65,18 @@ help:
 	@echo '  REFRESH=1       look for a newer version of the package'
 
 deps:
-	@$(T)/deps.sh build check
+	@$(T)/deps.sh build check docs
 
 run:
 	@$(T)/deps.sh
 	@$(T)/run.sh '$(BASE)'
 
 test:
-	@$(T)/deps.sh build check
+	@$(T)/deps.sh build check docs
 	@$(T)/test.sh '$(BASE)'
 
 test-all:
-	@$(T)/deps.sh build check
+	@$(T)/deps.sh build check docs
 	@$(T)/test.sh all
 
 tree:
@@ -108,7 +112,8 @@ check:
 	@$(T)/check.sh '$(BASE)'
 
 clean:
-	rm -rf build/*/stock* build/*/patched* build/*/kselftest* build/*/kunit*
+	rm -rf build/*/stock* build/*/patched* build/*/kselftest* build/*/kunit* \
+		build/*/check-clang build/*/htmldocs*
 
 distclean:
 	rm -rf build "$${XDG_CACHE_HOME:-$$HOME/.cache}/dma-buf-poll"
@@ -152,3 +157,13 @@ clients:
 trace:
 	@$(T)/deps.sh build check
 	@$(T)/trace.sh '$(BASE)'
+
+.PHONY: htmldocs
+htmldocs:
+	@$(T)/deps.sh build docs
+	@$(T)/htmldocs.sh '$(BASE)'
+
+.PHONY: refresh
+refresh:
+	@$(T)/deps.sh
+	@$(T)/refresh.py '$(BASE)'
