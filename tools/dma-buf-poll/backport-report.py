@@ -132,7 +132,9 @@ def main():
             groups[kind].append(line.replace("_", "-"))
         if groups["broken"]:
             problems.append(f"{base}: {' '.join(groups['broken'])} should hold and does not")
-        rows.append((base, version, *cells, *[" ".join(g) or "-" for g in groups.values()]))
+        rows.append((base, version, *cells,
+                     *["all" if len(g) == len(report.LINES) else " ".join(g) or "-"
+                       for g in groups.values()]))
 
     report.table(rows)
     for reason in reasons:
