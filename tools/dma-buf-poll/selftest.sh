@@ -135,6 +135,9 @@ rm -f "$prefix".boot*
 worst=0 spare='' n=0
 while :; do
 	n=$((n + 1)) status=0
+	# guest.py may end before it comes to that
+	: >"$prefix.results"
+	: >"$prefix.console"
 	{ "$tools/guest.py" "${more[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
 		--out "$prefix" --smp "${SMP:-2}" \
 		--timeout "${TIMEOUT:-$((repeat * slow * 300))}" --stall "$((slow * 120))" \
