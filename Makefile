@@ -42,6 +42,8 @@ help:
 	@echo '  bench-compare   two of those, A=... B=...: bases, directories or results.tsv'
 	@echo '  htmldocs        the documentation as HTML in build/BASE/htmldocs/'
 	@echo '  check           static checks on what the series adds, and on the harness'
+	@echo '  igt             IGT'"'"'s view of it, in the guest; SUBTESTS="vgem-*" names some of them'
+	@echo '  igt-stock       the tests IGT has already, stock against series'
 	@echo '  deps            install the Debian packages all of this needs'
 	@echo
 	@echo 'To send:'
@@ -167,3 +169,12 @@ htmldocs:
 refresh:
 	@$(T)/deps.sh
 	@$(T)/refresh.py '$(BASE)'
+
+.PHONY: igt igt-stock
+igt:
+	@$(T)/deps.sh build igt
+	@$(T)/igt.sh '$(BASE)' '$(VARIANT)' $(foreach s,$(SUBTESTS),'$(s)')
+
+igt-stock:
+	@$(T)/deps.sh build igt
+	@$(T)/igt-stock.sh '$(BASE)' $(foreach s,$(TESTS),'$(s)')

@@ -4,7 +4,7 @@
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
 # The groups: build (the default), check, clang (a newer one than Debian's own),
-# docs, bench, clients.
+# docs, bench, clients, igt.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -17,6 +17,7 @@ clang="clang-16 lld-16 llvm-16"
 docs="graphviz python3-docutils python3-sphinx python3-yaml"
 bench="gnuplot-nox"
 clients="golang-go libevent-dev libglib2.0-dev libuv1-dev pkgconf"
+igt="intel-gpu-tools libegl1 libgbm1 libgl1-mesa-dri libvirglrenderer1 qemu-system-gui"
 
 packages=$build
 for group; do
@@ -27,6 +28,7 @@ for group; do
 	docs) packages+=" $docs" ;;
 	bench) packages+=" $bench" ;;
 	clients) packages+=" $clients" ;;
+	igt) packages+=" $igt" ;;
 	*) die "deps.sh: no group '$group'" ;;
 	esac
 done

@@ -143,3 +143,10 @@ verdict() {
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 	[ "$failed" = 0 ]
 }
+
+# Can a guest of this machine have a virtio-gpu with 3D? (guest.py --virgl)
+have_virgl() {
+	qemu-system-x86_64 -device virtio-gpu-gl-pci,help >/dev/null 2>&1 &&
+		qemu-system-x86_64 -display help 2>/dev/null | grep -x egl-headless >/dev/null &&
+		ldconfig -p | grep libEGL_mesa >/dev/null
+}

@@ -119,6 +119,7 @@ slow=1
 [ "$name" = "$variant" ] || slow=4
 more=()
 [ -t 1 ] || more+=(--progress)
+! have_virgl || more+=(--virgl)
 if [ "${KCSAN:-0}" = 1 ]; then
 	# Races of the base with itself are not ours to judge: what is in drivers/
 	# dma-buf, the tests included, is.
