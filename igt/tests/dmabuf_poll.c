@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -1264,12 +1265,30 @@ static void device_close(struct device *d)
 	close(d->drm);
 }
 
-/* Let what is on its way arrive before the interrupt is held, and then hold it. */
+/*
+ * Hold the interrupt. One that has been sent before may still be on its way to
+ * a CPU that the host has no time for: it has arrived, and what it set off has
+ * run, once this thread has been there and slept.
+ */
 static void device_pause(struct device *d)
 {
+	cpu_set_t all, one;
+	int cpu, round;
+
 	sleep_ms(SETTLE_MS);
 	device_hold(d, true);
-	sleep_ms(SETTLE_MS / 4);
+	igt_assert(!sched_getaffinity(0, sizeof(all), &all));
+	for (round = 0; round < 2; round++) {
+		for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+			if (!CPU_ISSET(cpu, &all))
+				continue;
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			igt_assert(!sched_setaffinity(0, sizeof(one), &one));
+			sleep_ms(SETTLE_MS / 4);
+		}
+	}
+	igt_assert(!sched_setaffinity(0, sizeof(all), &all));
 }
 
 static void device_execute(struct device *d, uint32_t handle)
