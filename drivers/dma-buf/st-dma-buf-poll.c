@@ -326,6 +326,7 @@ struct st_buf {
 	struct list_head node;
 	struct dma_resv resv;
 	bool own_resv;
+	bool began_last;	/* where poll begins with a new buffer */
 	unsigned int callbacks;	/* left when ops->release was called */
 	struct completion released;
 };
@@ -387,6 +388,7 @@ static struct st_buf *st_buf_new(struct st_env *env, bool own_resv)
 	}
 
 	/* As if it had been right: some tests need to know where poll begins. */
+	buf->began_last = dmabuf->cb_in.last || dmabuf->cb_out.last;
 	dmabuf->cb_in.last = true;
 	dmabuf->cb_out.last = true;
 
@@ -2076,6 +2078,19 @@ static void shared_callbacks_remember_the_end_that_was_right(struct kunit *test)
 	}
 }
 
+/* No order has to cost more than when poll always took the first fence */
+static void shared_callbacks_begin_with_the_first_fence(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+
+	st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	buf->dmabuf->cb_in.last = buf->began_last;
+	buf->dmabuf->cb_out.last = buf->began_last;
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(f), 2U);
+}
+
 /* Of those that wait exclusively one is woken, and everybody else is */
 static void shared_by_exclusive_waiters_is_one_wakeup(struct kunit *test)
 {
@@ -3186,6 +3201,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(signaling_comes_to_every_fence_while_somebody_waits),
 	KUNIT_CASE_PARAM(shared_by_all_waiters_is_one_callback_per_direction,
 			 st_pattern_gen_params),
+	KUNIT_CASE(shared_callbacks_begin_with_the_first_fence),
 	KUNIT_CASE(shared_callbacks_remember_the_end_that_was_right),
 	KUNIT_CASE(shared_by_exclusive_waiters_is_one_wakeup),
 	KUNIT_CASE(shared_callbacks_do_not_follow_what_nobody_waits_for),
