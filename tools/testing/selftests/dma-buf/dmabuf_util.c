@@ -2,6 +2,7 @@
 /*
  * What the dma-buf tests share: buffers, fences, and views of the kernel.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -447,10 +449,11 @@ void fence_close(struct fence *fence)
  * Views of the kernel
  */
 
-long dmabuf_file_count(unsigned long ino)
+/* How many buffers there are, with the count of the one asked for, if any. */
+static long read_bufinfo(unsigned long ino, long *count)
 {
 	unsigned long line_ino;
-	long line_count, count = 0;
+	long line_count, lines = 0;
 	char line[512];
 	FILE *f;
 
@@ -463,11 +466,95 @@ long dmabuf_file_count(unsigned long ino)
 	/* size flags mode count exporter ino name */
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%*x %*x %*x %ld %*s %lu",
-			   &line_count, &line_ino) == 2 && line_ino == ino)
-			count = line_count;
+			   &line_count, &line_ino) != 2)
+			continue;
+		lines++;
+		if (line_ino == ino)
+			*count = line_count;
 	}
 	fclose(f);
-	return count;
+	return lines;
+}
+
+long dmabuf_file_count(unsigned long ino)
+{
+	long count = 0, ret = read_bufinfo(ino, &count);
+
+	return ret < 0 ? ret : count;
+}
+
+long dmabuf_live_buffers(void)
+{
+	long count;
+
+	return read_bufinfo(0, &count);
+}
+
+/* A message of one byte and one descriptor, sent or received. */
+union fd_control {
+	char buf[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+struct fd_message {
+	union fd_control control;
+	struct iovec iov;
+	struct msghdr msg;
+	char byte;
+};
+
+static struct msghdr *fd_message_init(struct fd_message *m)
+{
+	*m = (struct fd_message) { .byte = 'x' };
+	m->iov.iov_base = &m->byte;
+	m->iov.iov_len = 1;
+	m->msg.msg_iov = &m->iov;
+	m->msg.msg_iovlen = 1;
+	m->msg.msg_control = m->control.buf;
+	m->msg.msg_controllen = sizeof(m->control.buf);
+	return &m->msg;
+}
+
+int fd_send(int sock, int fd)
+{
+	struct fd_message m;
+	struct msghdr *msg = fd_message_init(&m);
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	return sendmsg(sock, msg, 0) == 1 ? 0 : -errno;
+}
+
+int fd_receive(int sock)
+{
+	struct fd_message m;
+	struct msghdr *msg = fd_message_init(&m);
+	ssize_t len = recvmsg(sock, msg, 0);
+	int fd;
+
+	if (len < 0)
+		return -errno;
+	if (!len || !CMSG_FIRSTHDR(msg))
+		return -ENOENT;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(msg)), sizeof(fd));
+	return fd;
+}
+
+int open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	if (!dir)
+		return -errno;
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	/* without ".", ".." and the one it was read through */
+	return n - 3;
 }
 
 int sched_sample(pid_t tid, struct sched_sample *sample)
@@ -503,6 +590,36 @@ bool test_is_spared(const char *fixture)
 		list += strspn(list, " ");
 	}
 	return false;
+}
+
+/* splitmix64 */
+uint64_t rng_next(struct rng *rng)
+{
+	uint64_t z = rng->state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+unsigned int rng_below(struct rng *rng, unsigned int below)
+{
+	return (rng_next(rng) >> 32) * below >> 32;
+}
+
+long parse_number(const char *what, const char *text, long min, long max)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || end == text || *end || n < min || n > max) {
+		fprintf(stderr, "error: %s is '%s', and has to be a whole number from %ld to %ld\n",
+			what, text, min, max);
+		exit(2);
+	}
+	return n;
 }
 
 int kernel_log_open(void)

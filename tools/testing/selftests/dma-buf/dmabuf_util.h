@@ -87,6 +87,14 @@ int dmabuf_export_sync_file(int dmabuf_fd, enum fence_usage usage);
 
 /* References held on the file of the buffer; 0 once it is freed. */
 long dmabuf_file_count(unsigned long ino);
+/* All the buffers there are, of whomever. */
+long dmabuf_live_buffers(void);
+
+/* Over a socket, as SCM_RIGHTS. */
+int fd_send(int sock, int fd);
+int fd_receive(int sock);
+/* Descriptors that this process has open. */
+int open_fds(void);
 
 struct sched_sample {
 	char state;
@@ -105,6 +113,18 @@ long long now_ms(void);
  * version of the harness can be told on its command line.
  */
 bool test_is_spared(const char *fixture);
+
+/* The same numbers after the same seed, on every machine. */
+struct rng {
+	uint64_t state;
+};
+
+uint64_t rng_next(struct rng *rng);
+/* From 0 to below - 1. */
+unsigned int rng_below(struct rng *rng, unsigned int below);
+
+/* A whole number given by the user: says what is wrong with it and exits. */
+long parse_number(const char *what, const char *text, long min, long max);
 
 /* Warnings of the kernel logged since, with the first of them printed. */
 int kernel_log_open(void);

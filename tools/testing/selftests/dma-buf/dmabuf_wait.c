@@ -27,10 +27,8 @@ struct poller {
 	short events;
 	int epfd;
 	int outer_epfd;
-#ifdef HAVE_LIBURING
-	struct io_uring ring;
+	struct poll_ring *ring;
 	bool submitted;
-#endif
 };
 
 static const char * const wait_kind_names[WAIT_KINDS] = {
@@ -179,98 +177,142 @@ static int wait_epoll(struct poller *p, int timeout_ms)
  */
 
 #ifdef HAVE_LIBURING
-#define POLL_USER_DATA		1
-#define CANCEL_USER_DATA	2
+struct poll_ring {
+	struct io_uring ring;
+};
 
-static int open_io_uring(struct poller *p)
+struct poll_ring *poll_ring_open(unsigned int entries)
 {
-	return io_uring_queue_init(8, &p->ring, 0);
-}
-
-static int submit_io_uring(struct poller *p)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
+	struct poll_ring *r = calloc(1, sizeof(*r));
 	int ret;
 
-	if (p->kind == WAIT_IO_URING_MULTISHOT)
-		io_uring_prep_poll_multishot(sqe, p->fd, p->events);
-	else
-		io_uring_prep_poll_add(sqe, p->fd, p->events);
-	sqe->user_data = POLL_USER_DATA;
+	if (!r)
+		return NULL;
+	ret = io_uring_queue_init(entries, &r->ring, 0);
+	if (!ret)
+		return r;
+	free(r);
+	errno = -ret;
+	return NULL;
+}
 
-	ret = io_uring_submit(&p->ring);
-	p->submitted = ret == 1;
+static int ring_submit(struct poll_ring *r, struct io_uring_sqe *sqe, uint64_t tag)
+{
+	int ret;
+
+	sqe->user_data = tag;
+	ret = io_uring_submit(&r->ring);
 	return ret < 0 ? ret : 0;
 }
 
-/* A wait without a request pending makes one, as poll(2) would. */
-static int wait_io_uring(struct poller *p, int timeout_ms)
+int poll_ring_add(struct poll_ring *r, int fd, short events, bool multishot,
+		  uint64_t tag)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
+
+	if (!sqe)
+		return -EBUSY;
+	if (multishot)
+		io_uring_prep_poll_multishot(sqe, fd, events);
+	else
+		io_uring_prep_poll_add(sqe, fd, events);
+	return ring_submit(r, sqe, tag);
+}
+
+int poll_ring_cancel(struct poll_ring *r, uint64_t tag)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
+
+	if (!sqe)
+		return -EBUSY;
+	io_uring_prep_cancel64(sqe, tag, 0);
+	return ring_submit(r, sqe, POLL_RING_CANCEL);
+}
+
+int poll_ring_next(struct poll_ring *r, int timeout_ms, struct poll_done *done)
 {
 	struct __kernel_timespec ts = {
 		.tv_sec = timeout_ms / 1000,
 		.tv_nsec = timeout_ms % 1000 * 1000000LL,
 	};
 	struct io_uring_cqe *cqe;
-	bool cancel;
 	int ret;
 
-	if (!p->submitted) {
-		ret = submit_io_uring(p);
-		if (ret)
-			return ret;
-	}
+	if (timeout_ms < 0)
+		ret = io_uring_peek_cqe(&r->ring, &cqe);
+	else
+		ret = io_uring_wait_cqe_timeout(&r->ring, &cqe, &ts);
+	if (ret)
+		return ret == -ETIME || ret == -EAGAIN ? 0 : ret;
 
-	do {
-		ret = io_uring_wait_cqe_timeout(&p->ring, &cqe, &ts);
-		if (ret)
-			return ret == -ETIME ? 0 : ret;
-		/* a cancelled request itself completes with -ECANCELED */
-		cancel = cqe->user_data == CANCEL_USER_DATA;
-		if (cancel)
-			io_uring_cqe_seen(&p->ring, cqe);
-	} while (cancel);
-
-	ret = cqe->res;
-	p->submitted = cqe->flags & IORING_CQE_F_MORE;
-	io_uring_cqe_seen(&p->ring, cqe);
-	return ret;
+	*done = (struct poll_done) {
+		.tag = cqe->user_data,
+		.res = cqe->res,
+		.more = cqe->flags & IORING_CQE_F_MORE,
+	};
+	io_uring_cqe_seen(&r->ring, cqe);
+	return 1;
 }
 
-static int cancel_io_uring(struct poller *p)
+void poll_ring_close(struct poll_ring *r)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
-	int ret;
-
-	io_uring_prep_cancel64(sqe, POLL_USER_DATA, 0);
-	sqe->user_data = CANCEL_USER_DATA;
-	ret = io_uring_submit(&p->ring);
-	return ret < 0 ? ret : 0;
-}
-
-static void close_io_uring(struct poller *p)
-{
-	io_uring_queue_exit(&p->ring);
+	io_uring_queue_exit(&r->ring);
+	free(r);
 }
 #else
-static int open_io_uring(struct poller *p)
+struct poll_ring *poll_ring_open(unsigned int entries)
+{
+	errno = EOPNOTSUPP;
+	return NULL;
+}
+
+int poll_ring_add(struct poll_ring *r, int fd, short events, bool multishot,
+		  uint64_t tag)
 {
 	return -EOPNOTSUPP;
 }
 
-static int wait_io_uring(struct poller *p, int timeout_ms)
+int poll_ring_cancel(struct poll_ring *r, uint64_t tag)
 {
 	return -EOPNOTSUPP;
 }
 
-static int cancel_io_uring(struct poller *p)
+int poll_ring_next(struct poll_ring *r, int timeout_ms, struct poll_done *done)
 {
 	return -EOPNOTSUPP;
 }
 
-static void close_io_uring(struct poller *p)
+void poll_ring_close(struct poll_ring *r)
 {
 }
 #endif
+
+#define POLLER_TAG	1
+
+/* A wait without a request pending makes one, as poll(2) would. */
+static int wait_io_uring(struct poller *p, int timeout_ms)
+{
+	struct poll_done done;
+	int ret;
+
+	if (!p->submitted) {
+		ret = poll_ring_add(p->ring, p->fd, p->events,
+				    p->kind == WAIT_IO_URING_MULTISHOT, POLLER_TAG);
+		if (ret)
+			return ret;
+		p->submitted = true;
+	}
+
+	do {
+		ret = poll_ring_next(p->ring, timeout_ms, &done);
+		if (ret <= 0)
+			return ret;
+		/* a cancelled request itself completes with -ECANCELED */
+	} while (done.tag == POLL_RING_CANCEL);
+
+	p->submitted = done.more;
+	return done.res;
+}
 
 /*
  * One face for all of them
@@ -290,17 +332,16 @@ struct poller *poller_open(enum wait_kind kind, int fd, short events)
 	p->epfd = -1;
 	p->outer_epfd = -1;
 
-	if (kind_is_io_uring(kind))
-		ret = open_io_uring(p);
-	else if (kind_is_epoll(kind))
+	if (kind_is_io_uring(kind)) {
+		p->ring = poll_ring_open(8);
+		ret = p->ring ? 0 : -errno;
+	} else if (kind_is_epoll(kind)) {
 		ret = open_epoll(p);
+	}
 	if (!ret)
 		return p;
 
-	if (kind_is_epoll(kind))
-		poller_close(p);
-	else
-		free(p);
+	poller_close(p);
 	errno = -ret;
 	return NULL;
 }
@@ -323,13 +364,13 @@ int poller_rearm(struct poller *p)
 
 int poller_cancel(struct poller *p)
 {
-	return cancel_io_uring(p);
+	return poll_ring_cancel(p->ring, POLLER_TAG);
 }
 
 void poller_close(struct poller *p)
 {
-	if (kind_is_io_uring(p->kind))
-		close_io_uring(p);
+	if (p->ring)
+		poll_ring_close(p->ring);
 	if (p->outer_epfd >= 0)
 		close(p->outer_epfd);
 	if (p->epfd >= 0)

@@ -11,6 +11,7 @@
 
 #include <poll.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum wait_kind {
@@ -52,6 +53,31 @@ int poller_drain(struct poller *p, int rounds);
 
 /* What fd has ready now, asked in one of the ways. */
 int wait_now(enum wait_kind kind, int fd, short events);
+
+/*
+ * One io_uring with any number of requests to poll, each known by its tag.
+ * poll_ring_next() returns 1 with one more completion, 0 when none came in
+ * time, or -errno; with a timeout below 0 it does not even enter the kernel.
+ */
+#define POLL_RING_CANCEL	UINT64_MAX
+
+struct poll_ring;
+
+struct poll_done {
+	/* of the request, or POLL_RING_CANCEL for what a cancel said */
+	uint64_t tag;
+	/* events, or -errno */
+	int res;
+	/* multishot: this was not its last */
+	bool more;
+};
+
+struct poll_ring *poll_ring_open(unsigned int entries);
+int poll_ring_add(struct poll_ring *r, int fd, short events, bool multishot,
+		  uint64_t tag);
+int poll_ring_cancel(struct poll_ring *r, uint64_t tag);
+int poll_ring_next(struct poll_ring *r, int timeout_ms, struct poll_done *done);
+void poll_ring_close(struct poll_ring *r);
 
 /*
  * A thread that sleeps until events are ready: started, known to be asleep,

@@ -1286,49 +1286,6 @@ POLL_TEST(neutral, buffer_lives_as_long_as_someone_sleeps_on_it)
 	fence_close(&fence);
 }
 
-static void send_fd(struct __test_metadata *_metadata, int sock, int fd)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	ASSERT_EQ(1, sendmsg(sock, &msg, 0));
-}
-
-static int receive_fd(int sock)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	char byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	int fd = -1;
-
-	if (recvmsg(sock, &msg, 0) == 1 && CMSG_FIRSTHDR(&msg))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
 static int wait_exit(pid_t pid)
 {
 	int status;
@@ -1352,13 +1309,13 @@ POLL_TEST(neutral, last_close_by_a_receiver_of_the_descriptor_frees_the_buffer)
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		close(t->buf.fd);
-		fd = receive_fd(socks[1]);
+		fd = fd_receive(socks[1]);
 		if (wait_now(WAIT_POLL, fd, POLLIN | POLLOUT))
 			_exit(1);
 		_exit(close(fd) ? 2 : 0);
 	}
 
-	send_fd(_metadata, socks[0], t->buf.fd);
+	ASSERT_EQ(0, fd_send(socks[0], t->buf.fd));
 	dmabuf_close(&t->buf);
 	EXPECT_EQ(0, wait_exit(pid));
 	expect_freed(_metadata, t, AT_ONCE);
@@ -1375,7 +1332,7 @@ POLL_TEST(neutral, closing_the_socket_with_the_descriptor_in_it_frees_the_buffer
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
 	EXPECT_EQ(0, poll_now(t, POLLIN | POLLOUT));
-	send_fd(_metadata, socks[0], t->buf.fd);
+	ASSERT_EQ(0, fd_send(socks[0], t->buf.fd));
 	dmabuf_close(&t->buf);
 	EXPECT_LT(0, dmabuf_file_count(t->buf.ino));
 	close(socks[0]);
