@@ -884,15 +884,13 @@ static void check_nothing_left(const struct inventory *before)
 	     after.buffers, after.fences, after.fds, before->buffers, before->fences, before->fds);
 }
 
-static void race(long seconds, long seed)
+static void race(long seconds, long seed, const struct inventory *before)
 {
 	long long begun = now_ms(), end = begun + 1000 * seconds, told = begun;
 	struct rng rng = { .state = ~(uint64_t)seed };
-	struct inventory before;
 	bool alright = true;
 	int number = 0, i;
 
-	before = take_inventory();
 	for (i = 0; i < BUFFERS; i++) {
 		pthread_mutex_init(&places[i].lock, NULL);
 		need(!dmabuf_create(&places[i].buf, exporter), "buffer");
@@ -939,7 +937,7 @@ static void race(long seconds, long seed)
 		pthread_join(threads[i].thread, NULL);
 	for (i = 0; i < BUFFERS; i++)
 		dmabuf_destroy(&places[i].buf);
-	check_nothing_left(&before);
+	check_nothing_left(before);
 }
 
 static void announce(int what)
@@ -950,6 +948,7 @@ static void announce(int what)
 int main(int argc, char **argv)
 {
 	long seconds = 60, seed = 1;
+	struct inventory before;
 	const char *why;
 	char name[16];
 	int opt, i, log;
@@ -976,6 +975,12 @@ int main(int argc, char **argv)
 
 	ksft_print_header();
 	ksft_set_plan(RESULTS);
+
+	/* timelines are named after who opened them: only ours are to be counted */
+	snprintf(name, sizeof(name), "race.%d", getpid());
+	prctl(PR_SET_NAME, name);
+	log = kernel_log_open();
+	before = take_inventory();
 	why = missing();
 	if (why) {
 		for (i = 0; i < RESULTS; i++) {
@@ -986,11 +991,7 @@ int main(int argc, char **argv)
 		return KSFT_SKIP;
 	}
 
-	/* timelines are named after who opened them: only ours are to be counted */
-	snprintf(name, sizeof(name), "race.%d", getpid());
-	prctl(PR_SET_NAME, name);
-	log = kernel_log_open();
-	race(seconds, seed);
+	race(seconds, seed, &before);
 	if (kernel_log_warnings(log))
 		fail(LOGGED, "the kernel complains");
 
