@@ -37,23 +37,7 @@ versions() {
 	"clang$suffix" --version | head -n1
 	printf 'sparse %s\n' "$(sparse --version 2>/dev/null)"
 	spatch --version | head -n1
-	# Every line of C that the series has written, FILE:LINE
-git -C "$src" diff -U0 --no-renames base -- '*.c' '*.h' | awk '
-	/^\+\+\+ / { file = substr($0, 7) }
-	/^@@/ {
-		n = split($3, at, ",") > 1 ? at[2] : 1
-		for (i = 0; i < n; i++) print file ":" substr(at[1], 2) + i
-	}' >"$log/lines"
-
-# Of what is said as FILE:LINE:..., that which is about such a line
-# shellcheck disable=SC2317 # the checks call it
-ours() {
-	sed -E "s,^(\./|$src/|\.\./src/),," | sort -u | awk -F: '
-		NR == FNR { ours[$0] = 1; next }
-		($1 ":" $2) in ours' "$log/lines" -
-}
-
-if command -v smatch >/dev/null; then
+	if command -v smatch >/dev/null; then
 		printf 'smatch %s\n' "$(smatch --version 2>&1 | head -n1)"
 	else
 		echo 'smatch: not in Debian, and not here'
@@ -166,6 +150,22 @@ sparse_says() {
 }
 check -q "sparse says nothing that it does not say of the stock kernel" sparse_says
 
+# Every line of C that the series has written, FILE:LINE
+git -C "$src" diff -U0 --no-renames base -- '*.c' '*.h' | awk '
+	/^\+\+\+ / { file = substr($0, 7) }
+	/^@@/ {
+		n = split($3, at, ",") > 1 ? at[2] : 1
+		for (i = 0; i < n; i++) print file ":" substr(at[1], 2) + i
+	}' >"$log/lines"
+
+# Of what is said as FILE:LINE:..., that which is about such a line
+# shellcheck disable=SC2317 # the checks call it
+ours() {
+	sed -E "s,^(\./|$src/|\.\./src/),," | sort -u | awk -F: '
+		NR == FNR { ours[$0] = 1; next }
+		($1 ":" $2) in ours' "$log/lines" -
+}
+
 if command -v smatch >/dev/null; then
 	smatch_says() {
 		spoken kmake C=2 CHECK="smatch -p=kernel" drivers/dma-buf/ | ours
@@ -257,7 +257,7 @@ python_scripts() {
 	mapfile -t list < <(scripts python3)
 	cd "$top"
 	for file in "${list[@]}"; do
-		python3 -W error -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$file"
+		python3 -W error::SyntaxWarning -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$file"
 	done
 	pyflakes3 "${list[@]}"
 	pylint --score=n --persistent=n --disable=all \
