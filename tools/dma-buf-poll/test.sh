@@ -86,6 +86,7 @@ done
 if [ -x "$tools/model.sh" ]; then
 	part "the model" "$tools/model.sh"
 fi
+part "the semantic patches" "$tools/cocci-test.sh"
 part "the harness" "$tools/harness-test.sh" "${list[0]}"
 if [ "$arg" = all ]; then
 	part "the bases" backports

@@ -1,0 +1,173 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# cocci-test.sh [RULE]...: do the semantic patches find what they should, and
+# nothing else?
+#
+# cocci/RULE*-bad.c mark the lines that have to be named with "bad", and
+# cocci/RULE*-good.c have none: in the modes report, org and context it has to
+# be these lines exactly. What patch mode makes of a bad file has to be silent,
+# or, where it mends only some of it, to have fewer findings; and it leaves a
+# good file alone. The audit itself is tried on a tree of two files. COCCI_RULES=
+# takes the rules from another directory. Ends with N passed, N failed, N skipped.
+
+. "${BASH_SOURCE%/*}/lib.sh"
+
+rules=${COCCI_RULES:-$top/scripts/coccinelle/dma-buf}
+cases=$tools/cocci
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0
+# spatch wants the Python of Debian, not of another one.
+PATH=/usr/bin:$PATH
+command -v spatch >/dev/null || die "there is no spatch: install the package coccinelle"
+echo "# $(spatch --version | head -n1)"
+
+# spatch RULE MODE FILE: what it says, as coccicheck would run it
+rule_says() {
+	local options
+
+	options=$(sed -n 's|^// Options: *||p' "$rules/$1.cocci")
+	[ "$2" = patch ] || [ "$2" = context ] || options+=" --no-show-diff"
+	# shellcheck disable=SC2086
+	spatch -D "$2" --very-quiet --cocci-file "$rules/$1.cocci" $options "$3" 2>"$tmp/stderr" ||
+		echo "spatch failed: $(tail -n1 "$tmp/stderr")"
+}
+
+# The lines a mode names, one a line
+named() {
+	case $1 in
+	report) sed -nE 's/^[^ ]+\.c:([0-9]+):[0-9]+-[0-9]+: .*/\1/p; /^spatch failed/p' ;;
+	org) sed -nE 's/^\* TODO \[\[view:[^:]+::face=[^:]*::linb=([0-9]+)::.*/\1/p; /^spatch failed/p' ;;
+	context)
+		awk '/^@@/ { split($2, a, /[-,]/); line = a[2]; next }
+		     /^(---|\+\+\+)/ { next }
+		     /^-/ { print line++; next }
+		     /^ / { line++ }
+		     /^spatch failed/'
+		;;
+	esac | sort -nu
+}
+
+verdict() {
+	if [ "$1" = ok ]; then
+		echo "ok - $2"
+		passed=$((passed + 1))
+	else
+		echo "not ok - $2"
+		failed=$((failed + 1))
+	fi
+}
+
+# lines MODE RULE FILE: the marked ones and no others
+lines() {
+	local what="$2 names what it should in ${3##*/} ($1)"
+
+	grep -n 'bad \*/$' "$3" | cut -d: -f1 | sort -nu >"$tmp/want" || :
+	rule_says "$2" "$1" "$3" | named "$1" >"$tmp/got"
+	if cmp -s "$tmp/want" "$tmp/got"; then
+		verdict ok "$what"
+	else
+		verdict bad "$what"
+		diff "$tmp/want" "$tmp/got" | sed -n 's/^< /#   misses line /p; s/^> /#   should not name /p' || :
+	fi
+}
+
+# mends RULE FILE: patch mode does some good
+mends() {
+	local before after what="$1 mends ${2##*/} (patch)"
+
+	cp "$2" "$tmp/case.c"
+	before=$(rule_says "$1" report "$tmp/case.c" | named report | wc -l)
+	rule_says "$1" patch "$tmp/case.c" >"$tmp/diff"
+	if ! patch -s -o "$tmp/mended.c" "$tmp/case.c" "$tmp/diff" >/dev/null 2>&1; then
+		verdict bad "$what"
+		echo "#   what it makes is no patch: $(head -n1 "$tmp/diff")"
+		return
+	fi
+	after=$(rule_says "$1" report "$tmp/mended.c" | named report | wc -l)
+	if [ "$after" -lt "$before" ]; then
+		verdict ok "$what: $before findings, then $after"
+	else
+		verdict bad "$what"
+		echo "#   $before findings before, $after after"
+	fi
+}
+
+for rule in "$rules"/*.cocci; do
+	rule=${rule##*/} rule=${rule%.cocci}
+	[ $# = 0 ] || printf '%s\n' "$@" | grep -qxF "$rule" || continue
+	bad=("$cases/$rule"*-bad.c) good=("$cases/$rule"*-good.c)
+	if [ ! -f "${bad[0]}" ] || [ ! -f "${good[0]}" ]; then
+		verdict bad "$rule has a bad and a good case"
+		continue
+	fi
+	modes="report org context"
+	for mode in $modes; do
+		if ! grep -qx "virtual $mode" "$rules/$rule.cocci"; then
+			verdict bad "$rule has a mode $mode"
+			continue
+		fi
+		for file in "${bad[@]}" "${good[@]}"; do
+			lines "$mode" "$rule" "$file"
+		done
+	done
+	grep -qx 'virtual patch' "$rules/$rule.cocci" || continue
+	mends "$rule" "${bad[0]}"
+	for file in "${good[@]}"; do
+		if [ -z "$(rule_says "$rule" patch "$file")" ]; then
+			verdict ok "$rule leaves ${file##*/} alone (patch)"
+		else
+			verdict bad "$rule leaves ${file##*/} alone (patch)"
+		fi
+	done
+done
+
+# audit: a tree that lacks most directories, one finding, and then its verdict
+audit() {
+	local status=0
+
+	"$tools/audit.py" test --tree "$tmp/tree" --rules "$tmp/rules" --out "$tmp/audit" --jobs 1 \
+		>"$tmp/out" 2>"$tmp/err" || status=$?
+	echo "$status" >"$tmp/status"
+}
+
+# says WHAT FILE PATTERN: the last audit said so
+says() {
+	if grep -qE -- "$3" "$tmp/$2"; then
+		verdict ok "$1"
+	else
+		verdict bad "$1"
+		sed 's/^/#   /' "$tmp/out" "$tmp/err" | head -n 20
+	fi
+}
+
+if [ $# = 0 ]; then
+	mkdir -p "$tmp/tree/drivers/gpu" "$tmp/tree/drivers/char" "$tmp/rules"
+	cp "$rules/resv_iter_end.cocci" "$tmp/rules"
+	cp "$cases/resv_iter_end-good.c" "$tmp/tree/drivers/gpu/fine.c"
+	sed '/^static int count/,$d' "$cases/resv_iter_end-bad.c" >"$tmp/tree/drivers/char/leak.c"
+	audit
+	says "audit names a directory that is missing" err 'has no drivers/virtio: going on without'
+	says "audit finds what is elsewhere in the tree" out '^new: resv_iter_end: drivers/char/leak.c:[0-9]+: busy: '
+	says "audit reports it" audit/report.md '[*]{2}new[*]{2} .drivers/char/leak.c:[0-9]+'
+	says "audit ends with 1 when there is something new" status '^1$'
+
+	sed -n 's/^     ?\t\(.*\)\t?$/true\t\1\tleaks/p' "$tmp/out" >"$tmp/rules/resv_iter_end.verdicts"
+	sed -i '1i // one line more' "$tmp/tree/drivers/char/leak.c"
+	audit
+	says "audit knows a verdict again, on another line" status '^0$'
+	says "audit has it in its table" out '^\| resv_iter_end \| 2 \| 1 \| 1 \| 0 \| 0 \| 0 \|'
+	says "audit remembers what it need not run again" err ': 1 runs, 1 remembered'
+
+	echo nonsense >"$tmp/rules/resv_iter_end.verdicts"
+	audit
+	says "audit refuses a verdict it cannot read" err '^error: resv_iter_end.verdicts:1: '
+	rm "$tmp/rules/resv_iter_end.verdicts"
+	echo '@broken' >>"$tmp/rules/resv_iter_end.cocci"
+	audit
+	says "audit ends with 2 when spatch fails" status '^2$'
+fi
+
+printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
