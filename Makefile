@@ -44,6 +44,8 @@ help:
 	@echo '  check           static checks on what the series adds, and on the harness'
 	@echo '  igt             IGT'"'"'s view of it, in the guest; SUBTESTS="vgem-*" names some of them'
 	@echo '  igt-stock       the tests IGT has already, stock against series'
+	@echo '  audit           the semantic patches over the tree of BASE: what is new'
+	@echo '  audit-patches   do the patches of patches/BASE-drivers apply and compile?'
 	@echo '  deps            install the Debian packages all of this needs'
 	@echo
 	@echo 'To send:'
@@ -178,3 +180,14 @@ igt:
 igt-stock:
 	@$(T)/deps.sh build igt
 	@$(T)/igt-stock.sh '$(BASE)' $(foreach s,$(TESTS),'$(s)')
+
+.PHONY: audit audit-patches
+audit:
+	@$(T)/deps.sh build audit
+	@$(T)/compose.sh '$(BASE)'
+	@$(T)/audit.py '$(BASE)'
+
+audit-patches:
+	@$(T)/deps.sh build check
+	@$(T)/compose.sh '$(BASE)'
+	@$(T)/drivers-check.sh '$(BASE)'
