@@ -28,23 +28,10 @@
 #include <drm/drm.h>
 #include <drm/virtgpu_drm.h>
 
-#include "../kselftest_harness.h"
+#include "poll_test.h"
 
-#include "dmabuf_util.h"
-#include "dmabuf_wait.h"
-
-#define TIMEOUT_S	60
 #define BUFFERS		4
 #define IN_OUT		(POLLIN | POLLOUT)
-
-/* As in poll.c: to skip from wherever it turns out to be necessary. */
-#ifdef XFAIL_ADD
-#define SKIP_EXIT	KSFT_SKIP
-#else
-#define SKIP_EXIT	255
-#endif
-#define SKIP_TEST(fmt, ...) \
-	SKIP(_exit(SKIP_EXIT), fmt, ##__VA_ARGS__)
 
 struct gpu {
 	bool virgl;
@@ -351,7 +338,7 @@ FIXTURE_VARIANT_ADD(anycontext_virtio, virtio_2d) { .virgl = false };
 FIXTURE_VARIANT_ADD(anycontext_virtio, virtio_3d) { .virgl = true };
 
 /* Neither readable nor writable until the device is done, and both from then. */
-TEST_F_TIMEOUT(exact_virtio, busy_until_done, TIMEOUT_S)
+POLL_TEST(exact_virtio, busy_until_done)
 {
 	struct dmabuf *buf = &self->gpu.bufs[0];
 	enum wait_kind kind;
@@ -374,7 +361,7 @@ TEST_F_TIMEOUT(exact_virtio, busy_until_done, TIMEOUT_S)
 }
 
 /* A sync_file that is made of it is as busy. */
-TEST_F_TIMEOUT(exact_virtio, agrees_with_sync_file, TIMEOUT_S)
+POLL_TEST(exact_virtio, agrees_with_sync_file)
 {
 	struct dmabuf *buf = &self->gpu.bufs[0];
 	int in, out;
@@ -397,7 +384,7 @@ TEST_F_TIMEOUT(exact_virtio, agrees_with_sync_file, TIMEOUT_S)
 }
 
 /* The interrupt wakes whoever sleeps, in whichever way. */
-TEST_F_TIMEOUT(no_lost_wakeup_virtio, all_kinds, TIMEOUT_S)
+POLL_TEST(no_lost_wakeup_virtio, all_kinds)
 {
 	struct waiter *in[WAIT_KINDS] = { NULL }, *out[WAIT_KINDS] = { NULL };
 	struct dmabuf *buf = &self->gpu.bufs[0];
@@ -431,7 +418,7 @@ TEST_F_TIMEOUT(no_lost_wakeup_virtio, all_kinds, TIMEOUT_S)
 }
 
 /* Who is told of one buffer may rely on those that were asked for before. */
-TEST_F_TIMEOUT(no_lost_wakeup_virtio, in_order, TIMEOUT_S)
+POLL_TEST(no_lost_wakeup_virtio, in_order)
 {
 	struct waiter *waiters[BUFFERS];
 	struct gpu *gpu = &self->gpu;
@@ -458,7 +445,7 @@ TEST_F_TIMEOUT(no_lost_wakeup_virtio, in_order, TIMEOUT_S)
 }
 
 /* One buffer, and with virgl several submissions outstanding: one wake-up. */
-TEST_F_TIMEOUT(one_wakeup_virtio, several_submissions, TIMEOUT_S)
+POLL_TEST(one_wakeup_virtio, several_submissions)
 {
 	struct dmabuf *buf = &self->gpu.bufs[0];
 	struct waiter *waiter;
@@ -477,7 +464,7 @@ TEST_F_TIMEOUT(one_wakeup_virtio, several_submissions, TIMEOUT_S)
 }
 
 /* The last close frees the buffer, although the device is not done with it. */
-TEST_F_TIMEOUT(neutral_virtio, close_while_busy, TIMEOUT_S)
+POLL_TEST(neutral_virtio, close_while_busy)
 {
 	struct dmabuf *buf = &self->gpu.bufs[0];
 	unsigned long ino;
@@ -516,7 +503,7 @@ static int sysfs_write(const char *dir, const char *name, const char *text)
  * survives, and what it is told is what the next one is told. virtio-gpu itself
  * leaks a buffer that outlives its device, with a warning of drm_mm_takedown().
  */
-TEST_F_TIMEOUT(anycontext_virtio, driver_unbound, TIMEOUT_S)
+POLL_TEST(anycontext_virtio, driver_unbound)
 {
 	char link[PATH_MAX + 16], driver[PATH_MAX];
 	struct gpu *gpu = &self->gpu;
