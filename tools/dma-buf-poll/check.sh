@@ -33,12 +33,12 @@ if [ "$(version_of clang)" -lt "${oldest:-10}" ]; then
 fi
 
 versions() {
-	gcc --version | head -n1
-	"clang$suffix" --version | head -n1
+	gcc --version | sed -n 1p
+	"clang$suffix" --version | sed -n 1p
 	printf 'sparse %s\n' "$(sparse --version 2>/dev/null)"
-	spatch --version | head -n1
+	spatch --version | sed -n 1p
 	if command -v smatch >/dev/null; then
-		printf 'smatch %s\n' "$(smatch --version 2>&1 | head -n1)"
+		printf 'smatch %s\n' "$(smatch --version 2>&1 | sed -n 1p)"
 	else
 		echo 'smatch: not in Debian, and not here'
 	fi
@@ -47,7 +47,7 @@ versions() {
 	shellcheck --version | sed -n 's/^version:/shellcheck/p'
 	printf 'codespell %s\n' "$(codespell --version)"
 	pyflakes3 --version | sed 's/^/pyflakes /'
-	pylint --version | head -n1
+	pylint --version | sed -n 1p
 }
 versions | sed 's/^/# /'
 
