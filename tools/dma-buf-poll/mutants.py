@@ -5,10 +5,10 @@
 mutants.py BASE [NAME]...: all mutants of mutants.txt are built into one kernel,
 each as an object of its own beside the original, and the command line says which
 one of them is in charge. That takes one build for UML and one for the guest, not
-two for each mutant. A mutant faces the KUnit suite under UML, natively; if it
-gets through that, the KUnit suite and the kselftest in the guest, with more than
-one CPU. The first test that fails has killed it. One on which everything passes
-has survived, and is named.
+two for each mutant. A mutant faces the KUnit suite under UML, natively. Those that
+get through that, if there are any, face the KUnit suite and the kselftest in the
+guest, with more than one CPU. The first test that fails has killed a mutant. One
+on which everything passes has survived, and is named.
 
 What is known stays in build/BASE/mutants and is not run again, until the code,
 the mutant or a test changes; REDO=1 forgets it. Ends with N passed, N failed,
@@ -205,23 +205,22 @@ class Bench:
             die(f"{names[0] if names else 'the kernel with the mutants'}: does not build: "
                 f"{line} (see {log})")
 
-    def build(self, original, mutants):
-        """All of them into one kernel for UML and one for the guest"""
+    def build(self, original, mutants, name, origin, *what):
+        """All of them into one kernel, in the object tree of that name"""
         key = digest(original, *(m.text for m in mutants), read(self.out, "tree.stamp"),
                      json.dumps([m.number for m in mutants]))
-        stamp = os.path.join(self.dir, "built")
-        objs = [os.path.join(self.out, "mutant-kunit"), os.path.join(self.out, "mutant")]
-        if os.path.exists(stamp) and read(stamp) == key and all(map(os.path.isdir, objs)):
+        stamp = os.path.join(self.dir, "built-" + name)
+        obj = os.path.join(self.out, name)
+        if os.path.exists(stamp) and read(stamp) == key and os.path.isdir(obj):
             return
         if os.path.exists(stamp):
             os.unlink(stamp)
-        say(f"building {len(mutants)} mutants into a kernel for UML and one for the guest")
-        for obj, origin in zip(objs, ("kunit", "patched")):
-            if not os.path.isdir(obj):
-                shutil.rmtree(obj + ".part", ignore_errors=True)
-                subprocess.run(["cp", "-a", os.path.join(self.out, origin), obj + ".part"],
-                               check=True)
-                os.rename(obj + ".part", obj)
+        say(f"building {len(mutants)} mutants into one kernel: {os.path.relpath(obj, TOP)}")
+        if not os.path.isdir(obj):
+            shutil.rmtree(obj + ".part", ignore_errors=True)
+            subprocess.run(["cp", "-a", os.path.join(self.out, origin), obj + ".part"],
+                           check=True)
+            os.rename(obj + ".part", obj)
 
         makefile = read(self.src, DIR, "Makefile")
         header = read(self.src, DIR, "dma-buf-poll.h")
@@ -242,8 +241,7 @@ class Bench:
                 more += "".join(f"CFLAGS_{name}.o{flag}\n" for flag in flags)
             write(makefile + more, self.src, DIR, "Makefile")
             write(dispatcher(header, numbers), self.src, FILE)
-            self.make(objs[0], mutants, "ARCH=um", "linux")
-            self.make(objs[1], mutants, "bzImage", "modules")
+            self.make(obj, mutants, *what)
         finally:
             write(original, self.src, FILE)
             write(makefile, self.src, DIR, "Makefile")
@@ -386,16 +384,18 @@ def unlock(held, name):
     held.close()
 
 
-def prepare(base):
-    """Everything that is built and has to be before; the code as it is passes"""
-    if subprocess.run([os.path.join(HERE, "selftest.sh"), base, "patched", "--build-only"],
+def call(script, *args):
+    """A script of ours, which says by itself why it fails"""
+    if subprocess.run([os.path.join(HERE, script), *args], stdout=subprocess.DEVNULL,
                       check=False).returncode:
         sys.exit(1)
+
+
+def prepare(base):
+    """The tree, and a kernel for UML to begin with"""
+    call("compose.sh", base)
     if not os.path.exists(os.path.join(TOP, "build", base, "kunit", "linux")):
-        ran = subprocess.run([os.path.join(HERE, "kunit.sh"), base], stdout=subprocess.DEVNULL,
-                             check=False)
-        if ran.returncode:
-            sys.exit(1)
+        call("kunit.sh", base)
     src = os.path.join(TOP, "build", base, "src")
     if subprocess.run(["git", "-C", src, "diff", "--quiet", "HEAD"], check=False).returncode:
         die(f"{base}: build/{base}/src has edits: commit them there, or take them back")
@@ -427,7 +427,13 @@ class Results:
         os.replace(self.path + ".new", self.path)
 
 
-def hunt(bench, results, todo):
+def control(said):
+    """What fails on the code as it is says nothing about a mutant"""
+    if said:
+        die(f"the tests fail on the code as it is: {said}")
+
+
+def hunt(bench, results, todo, into_guest):
     """Who kills each of them, and how far we are"""
     done = 0
 
@@ -443,6 +449,9 @@ def hunt(bench, results, todo):
             results.save(mutant.key, mutant.killer)
             tell(mutant)
 
+    say("under UML, the code as it is first")
+    # This also tells how long a run may take.
+    control(bench.by_kunit(0))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         try:
             for _ in pool.map(under_uml, todo):
@@ -450,12 +459,16 @@ def hunt(bench, results, todo):
         except BaseException:
             bench.stop()
             raise
-    for mutant in todo:
-        if not mutant.killer:
-            say(f"  in the guest: {mutant.name}")
-            mutant.killer = bench.by_kselftest(mutant.number)
-            results.save(mutant.key, mutant.killer)
-            tell(mutant)
+    left = [mutant for mutant in todo if not mutant.killer]
+    if not left:
+        return
+    into_guest()
+    say(f"in the guest, the code as it is first: {', '.join(m.name for m in left)}")
+    control(bench.by_kselftest(0))
+    for mutant in left:
+        mutant.killer = bench.by_kselftest(mutant.number)
+        results.save(mutant.key, mutant.killer)
+        tell(mutant)
 
 
 def main():
@@ -471,8 +484,9 @@ def main():
     prepare(base)
     bench = Bench(base)
     original = read(bench.src, FILE)
+    selftests = os.path.join(bench.src, "tools/testing/selftests/dma-buf")
     tests = digest(original, read(bench.src, DIR, "st-dma-buf-poll.c"),
-                   read(bench.out, "kselftest.stamp"))
+                   *(read(selftests, name) for name in sorted(os.listdir(selftests))))
 
     fitting = []
     for mutant in mutants:
@@ -480,23 +494,25 @@ def main():
         if mutant.text is not None:
             fitting.append(mutant)
             mutant.key = digest(tests, mutant.text)
-    bench.build(original, fitting)
-    # What runs from here on is nobody else's.
-    unlock(*held)
-
     results = Results(bench)
-    control = Mutant("the code as it is")
-    control.key = digest(tests, original)
     todo = [m for m in fitting if m.key not in results.known
             and (not wanted or m.name in wanted)]
+
+    def into_guest():
+        held = lock(base)
+        call("selftest.sh", base, "patched", "--build-only")
+        if read(bench.src, FILE) != original:
+            die(f"{FILE} has changed meanwhile: run this again")
+        bench.build(original, fitting, "mutant", "patched", "bzImage", "modules")
+        unlock(*held)
+
     if todo:
-        # What fails on the code as it is says nothing about a mutant. It also
-        # tells how long a run may take.
-        say("the code as it is, first")
-        said = bench.by_kunit(0) or bench.by_kselftest(0)
-        if said:
-            die(f"the tests fail on the code as it is: {said}")
-        hunt(bench, results, todo)
+        bench.build(original, fitting, "mutant-kunit", "kunit", "ARCH=um", "linux")
+        # What runs from here on is nobody else's.
+        unlock(*held)
+        hunt(bench, results, todo, into_guest)
+    else:
+        unlock(*held)
 
     counts = {"killed": 0, "survived": 0, "excused": 0}
     for mutant in mutants:
