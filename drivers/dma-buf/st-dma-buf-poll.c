@@ -2325,7 +2325,7 @@ static void anycontext_a_whole_timeline_under_one_lock(struct kunit *test)
 {
 	const struct st_pattern *p = test->param_value;
 	struct st_buf *buf = st_buf(test);
-	struct st_fence *f[ST_MAX_FENCES];
+	struct st_fence *f[ST_MAX_FENCES] = {};
 	struct st_waiter *w;
 	bool locked = false;
 	unsigned long flags;

@@ -229,7 +229,7 @@ analyzer() {
 check -q "the clang analyzer finds nothing in what is ours" analyzer
 
 spelling() {
-	local ours=inout,damon,pevents,renderd
+	local ours=inout,damon,pevents,renderd,bu
 
 	(cd "$src" && codespell -q 3 -L "$ours" "${own[@]}")
 	(cd "$top" && git ls-files -z -- README.md Makefile Kconfig MAINTAINERS tools patches Documentation |
