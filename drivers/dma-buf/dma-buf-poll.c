@@ -295,21 +295,26 @@ static noinline bool dma_buf_poll_claim(struct dma_buf *dmabuf,
  * That is certain already where this finds the fence we wait for: its callback
  * is still to come, and will find the caller, who is on the wait queue if it is
  * going to sleep. There is no need to ask its driver, either, which has been
- * asked before and has promised to signal. That fence is no container, whose
- * signal comes some time after those of its fences: dma_resv takes none.
+ * asked before and has promised to signal. Not so a container: it signals in an
+ * irq_work, some time after its fences, but knows at once when asked.
  */
 static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
 					       bool write)
 {
 	struct dma_buf_poll_cb *dcb = write ? &dmabuf->cb_out : &dmabuf->cb_in;
 	struct dma_fence *fence;
+	bool container;
 
+	rcu_read_lock();
 	fence = dma_resv_find_unsignaled(dmabuf->resv, dma_resv_usage_rw(write),
 					 READ_ONCE(dcb->last));
+	container = fence && dma_fence_is_container(fence);
+	rcu_read_unlock();
 	if (!fence)
 		return true;
 
-	if (fence == rcu_access_pointer(dcb->fence) && READ_ONCE(dcb->owed))
+	if (fence == rcu_access_pointer(dcb->fence) && READ_ONCE(dcb->owed) &&
+	    !container)
 		return false;
 
 	return !dma_buf_poll_claim(dmabuf, dcb);
