@@ -66,16 +66,25 @@
 /* Effort spent on shrinking. */
 #define SHRINK_MS	8000
 #define SHRINK_GIVE_UP	250
+/* What is left to find the other lines that break once the first has. */
+#define BROKEN_MS	60000
+/* How many steps, if so many were asked for, it takes to say that all is well. */
+#define MIN_STEPS	100000L
+#define MAX_SECONDS	604800
 
 #define IN_BITS		(POLLIN | POLLRDNORM)
 #define OUT_BITS	(POLLOUT | POLLWRNORM)
 #define MAIN_BITS	(POLLIN | POLLOUT)
 
 static const char usage[] =
-"Usage: poll_fuzz [--seed N] [--steps N] [--program TEXT | --replay FILE]\n"
+"Usage: poll_fuzz [--seed N] [--steps N] [--seconds N]\n"
+"                 [--program TEXT | --replay FILE]\n"
 "\n"
 "  --seed N        of the random programs, 0 to 2147483647 (default 1)\n"
 "  --steps N       how many to run, 1 to 1000000000 (default 120000)\n"
+"  --seconds N     stop after so long, 1 to 604800 (default 150, or never where\n"
+"                  --steps is given); all fails if these were too few for more\n"
+"                  than 100000 steps or, if that is less, all of them\n"
 "  --program TEXT  run this one instead: steps separated by semicolons\n"
 "  --replay FILE   the same from a file, one step a line, - is stdin\n";
 
@@ -214,6 +223,9 @@ static struct violation {
 /* Those that are known to be broken are not looked at any more. */
 static bool ignored[LINES];
 static long checks[LINES];
+
+/* When to stop whether or not there are more steps to do. */
+static long long stop_at;
 
 /* For the thread that sees whether there is progress. */
 static atomic_long progress;
@@ -1394,7 +1406,8 @@ static bool run_random_program(unsigned long long number)
 	violation.found = false;
 	current.n = 0;
 	current_number = number;
-	for (tries = 0; current.n < wanted && tries < 20 * wanted; tries++) {
+	for (tries = 0; current.n < wanted && tries < 20 * wanted && now_ms() < stop_at;
+	     tries++) {
 		struct op *op = &current.ops[current.n];
 
 		random_op(&rng, op);
@@ -1479,6 +1492,9 @@ static void shrink(struct program *p, struct violation *v)
 	int chunk = p->n / 2 + 1;
 	int at;
 
+	if (deadline > stop_at)
+		deadline = stop_at;
+
 	do {
 		chunk = (chunk + 1) / 2;
 		for (at = 0; at < p->n && now_ms() < deadline; ) {
@@ -1509,10 +1525,13 @@ static void report_violation(const char *what, struct program *p)
 	ksft_print_msg("%s: %s breaks in %s, step %d: %s\n", what, line_names[v.line],
 		       what, n, v.text);
 	/* what does not happen again every time may need another try */
-	while (again < 3 && !(try_program(p, SHRINK_GIVE_UP, &outcome) &&
-			      outcome.violation.line == v.line))
+	while (again < 3 && now_ms() < stop_at &&
+	       !(try_program(p, SHRINK_GIVE_UP, &outcome) &&
+		 outcome.violation.line == v.line))
 		again++;
-	if (again == 3) {
+	if (now_ms() >= stop_at) {
+		ksft_print_msg("%s: no time to shrink it, so all of it:\n", what);
+	} else if (again == 3) {
 		ksft_print_msg("%s: does not happen again, so all of it:\n", what);
 	} else {
 		shrink(p, &v);
@@ -1609,16 +1628,37 @@ static void run_known(const struct known_program *known)
 	result(!outcome.violation.found && outcome.complete, line_names[known->line], known->name);
 }
 
-static void run_random(long steps)
+/*
+ * A line that broke has failed. If none did the steps have to be enough to say
+ * so; if others did, this one may not have had its share, and has no result.
+ */
+static void result_of_line(enum line line, bool any_broken, bool enough)
 {
-	unsigned long long number;
+	announce(line_names[line], "");
+	ksft_print_msg("%ld checks\n", checks[line]);
+	if (ignored[line] || (!enough && !any_broken))
+		result(false, line_names[line], "");
+	else if (!enough)
+		ksft_test_result_skip("time was up before enough steps were done\n");
+	else if (!checks[line])
+		ksft_test_result_skip("no step of these had anything to check\n");
+	else
+		result(true, line_names[line], "");
+}
+
+static void run_random(long steps, long seconds)
+{
+	long enough = steps < MIN_STEPS ? steps : MIN_STEPS;
 	long long begun = now_ms(), told = begun;
 	int log = kernel_log_open();
+	unsigned long long number;
+	bool any_broken = false;
 	char what[64];
 	long done = 0;
 	int i;
 
-	for (number = 0; done < steps; number++) {
+	stop_at = begun + 1000LL * seconds;
+	for (number = 0; done < steps && now_ms() < stop_at; number++) {
 		bool ok = run_random_program(number);
 
 		done += current.n;
@@ -1630,6 +1670,9 @@ static void run_random(long steps)
 		if (ok)
 			continue;
 		ksft_print_msg("after %ld steps and %lld ms:\n", done, now_ms() - begun);
+		if (!any_broken && stop_at > now_ms() + BROKEN_MS)
+			stop_at = now_ms() + BROKEN_MS;
+		any_broken = true;
 		snprintf(what, sizeof(what), "seed %ld, program %llu", seed, number);
 		report_violation(what, &current);
 		ignored[violation.line] = true;
@@ -1639,14 +1682,11 @@ static void run_random(long steps)
 	ksft_print_msg("seed %ld: %ld steps in %llu programs, %lld s\n", seed, done, number,
 		       (now_ms() - begun) / 1000);
 	figure("exact", done, "steps of random programs that were checked");
-	for (i = 0; i < LINES; i++) {
-		announce(line_names[i], "");
-		ksft_print_msg("%ld checks\n", checks[i]);
-		if (!checks[i])
-			ksft_test_result_skip("no step of these had anything to check\n");
-		else
-			result(!ignored[i], line_names[i], "");
-	}
+	if (done < steps)
+		ksft_print_msg("time was up after %ld of %ld steps%s\n", done, steps,
+			       done < enough ? ", too few to say that anything holds" : "");
+	for (i = 0; i < LINES; i++)
+		result_of_line(i, any_broken, done >= enough);
 	announce("anycontext", "kernel_log");
 	result(!kernel_log_warnings(log), "anycontext", "kernel_log");
 }
@@ -1696,7 +1736,8 @@ static void *see_progress(void *arg)
 
 	print_program(text, &current);
 	dprintf(STDOUT_FILENO,
-		"# seed %ld, program %llu: stuck for %d s in or after the last of: %s\n", seed, current_number, STUCK_MS / 1000, text);
+		"# seed %ld, program %llu: stuck for %d s in or after the last of: %s\n",
+		seed, current_number, STUCK_MS / 1000, text);
 	dprintf(STDOUT_FILENO, "not ok %d anycontext.fuzz_progress\n", ksft_test_num());
 	_exit(KSFT_FAIL);
 }
@@ -1752,6 +1793,7 @@ static void bad_usage(const char *what, const char *arg)
 static const struct option options[] = {
 	{ "seed", required_argument, NULL, 's' },
 	{ "steps", required_argument, NULL, 'n' },
+	{ "seconds", required_argument, NULL, 't' },
 	{ "program", required_argument, NULL, 'p' },
 	{ "replay", required_argument, NULL, 'r' },
 	{ "help", no_argument, NULL, 'h' },
@@ -1761,8 +1803,9 @@ static const struct option options[] = {
 int main(int argc, char **argv)
 {
 	const unsigned int tests = ARRAY_SIZE(known_programs) + LINES + 1;
+	const struct known_program *known;
 	const char *why, *program = NULL;
-	long steps = 120000;
+	long steps = 0, seconds = 0;
 	pthread_t watchdog;
 	unsigned int i;
 	int opt;
@@ -1774,6 +1817,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			steps = parse_number("--steps", optarg, 1, 1000000000);
+			break;
+		case 't':
+			seconds = parse_number("--seconds", optarg, 1, MAX_SECONDS);
 			break;
 		case 'p':
 		case 'r':
@@ -1790,6 +1836,12 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		bad_usage("what to do with ", argv[optind]);
+	if (program && (steps || seconds))
+		bad_usage("--steps and --seconds are for random programs", "");
+	if (!seconds)
+		seconds = steps ? MAX_SECONDS : 150;
+	if (!steps)
+		steps = 120000;
 
 	if (!program) {
 		ksft_print_header();
@@ -1800,8 +1852,9 @@ int main(int argc, char **argv)
 		ksft_exit_skip("%s\n", why);
 	if (why) {
 		for (i = 0; i < tests; i++) {
+			known = &known_programs[i];
 			if (i < ARRAY_SIZE(known_programs))
-				announce(line_names[known_programs[i].line], known_programs[i].name);
+				announce(line_names[known->line], known->name);
 			else if (i < tests - 1)
 				announce(line_names[i - ARRAY_SIZE(known_programs)], "");
 			else
@@ -1821,7 +1874,7 @@ int main(int argc, char **argv)
 			       wait_kind_missing(WAIT_IO_URING_MULTISHOT));
 	for (i = 0; i < ARRAY_SIZE(known_programs); i++)
 		run_known(&known_programs[i]);
-	run_random(steps);
+	run_random(steps, seconds);
 	ksft_print_cnts();
 	return ksft_get_fail_cnt() ? KSFT_FAIL : KSFT_PASS;
 }
