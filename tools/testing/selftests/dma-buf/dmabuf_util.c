@@ -316,6 +316,24 @@ int sw_sync_inc(int timeline, uint32_t by)
 	return xioctl(timeline, SW_SYNC_IOC_INC, &by);
 }
 
+/*
+ * The driver signals what is left when a timeline is closed without a reference
+ * of its own, and with the lock held that the release of a fence takes. Whoever
+ * drops the last one when told, as poll does with a fence that has been replaced
+ * in the meantime, hangs there. To ask for a fence again gives one to us.
+ */
+void sw_sync_end(int timeline, uint32_t from, uint32_t to)
+{
+	int held[SW_SYNC_MAX_LEFT];
+	int n = 0;
+
+	while (from < to && n < SW_SYNC_MAX_LEFT)
+		held[n++] = sw_sync_fence(timeline, ++from);
+	close(timeline);
+	while (n)
+		close_fd(&held[--n]);
+}
+
 int sw_sync_live_fences(void)
 {
 	char line[128], name[18];

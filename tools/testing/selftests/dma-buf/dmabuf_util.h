@@ -78,6 +78,9 @@ void fence_close(struct fence *fence);
 int sw_sync_timeline(void);
 int sw_sync_fence(int timeline, uint32_t value);
 int sw_sync_inc(int timeline, uint32_t by);
+/* Close a timeline with fences left for values after @from up to @to. */
+#define SW_SYNC_MAX_LEFT	8
+void sw_sync_end(int timeline, uint32_t from, uint32_t to);
 /* Fences still referenced on the timelines that carry this process' name. */
 int sw_sync_live_fences(void);
 int sync_file_merge(int fd1, int fd2);

@@ -127,6 +127,8 @@ struct timeline {
 	int fd;
 	bool open;
 	uint32_t value;
+	/* the last there is a fence for */
+	uint32_t last;
 };
 
 /* The last point of each timeline that it waits for, 0: none. */
@@ -579,7 +581,7 @@ static bool op_end(const uint8_t *arg)
 
 	if (!t->open)
 		return false;
-	close(t->fd);
+	sw_sync_end(t->fd, t->value, t->last);
 	t->open = false;
 	wake_all(true);
 	for (i = 0; i < BUFFERS; i++) {
@@ -602,6 +604,8 @@ static bool op_fence(const uint8_t *arg)
 	s->fences.point[arg[1]] = t->value + arg[2];
 	s->fd = sw_sync_fence(t->fd, t->value + arg[2]);
 	must(s->fd >= 0, "fence");
+	if (t->last < t->value + arg[2])
+		t->last = t->value + arg[2];
 	return true;
 }
 
@@ -1438,7 +1442,7 @@ static bool try_program(const struct program *p, int patience_ms,
 			struct outcome *outcome)
 {
 	long long deadline = now_ms() + TRY_MS;
-	int pipefd[2], status;
+	int pipefd[2], status, i;
 	pid_t pid;
 
 	must(!pipe(pipefd), "pipe");
@@ -1458,6 +1462,11 @@ static bool try_program(const struct program *p, int patience_ms,
 		begin_world();
 		outcome->program = *p;
 		run_program(&outcome->program);
+		/* not left to the end of the process, see sw_sync_end() */
+		for (i = 0; i < TIMELINES; i++) {
+			if (timelines[i].open)
+				sw_sync_end(timelines[i].fd, timelines[i].value, timelines[i].last);
+		}
 		outcome->violation = violation;
 		outcome->complete = true;
 		_exit(write(pipefd[1], outcome, sizeof(*outcome)) != sizeof(*outcome));
