@@ -19,6 +19,7 @@
  * test makes it happen.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -71,11 +72,15 @@ static struct place {
 struct line {
 	int timeline;
 	int points;
+	int signaled;
 	unsigned int id;
 };
 
 /* Lines to be signaled by whoever takes them. */
-static struct line *_Atomic pool[POOL];
+static atomic_uintptr_t pool[POOL];
+
+/* A child must not be the one who closes a timeline: see sw_sync_end(). */
+static pthread_rwlock_t ends = PTHREAD_RWLOCK_INITIALIZER;
 
 /* The fences that were added last, for the watchdog to tell of. */
 static struct {
@@ -142,8 +147,7 @@ static const char * const result_names[RESULTS] = {
 
 static atomic_long failures[RESULTS];
 
-static void __attribute__((format(printf, 2, 3)))
-fail(int what, const char *fmt, ...)
+static void fail(int what, const char *fmt, ...)
 {
 	char text[300];
 	va_list args;
@@ -223,11 +227,20 @@ static void signal_line(struct thread *t, struct line *line)
 
 		need(!sw_sync_inc(line->timeline, by), "sw_sync");
 		line->points -= by;
+		line->signaled += by;
 		if (chance(t, 20))
 			sched_yield();
 	}
-	close(line->timeline);
+	pthread_rwlock_rdlock(&ends);
+	sw_sync_end(line->timeline, line->signaled, line->signaled + line->points);
+	pthread_rwlock_unlock(&ends);
 	free(line);
+}
+
+/* The one at that place of the pool, for which another is put there. */
+static struct line *take_line(int at, struct line *line)
+{
+	return (struct line *)atomic_exchange(&pool[at], (uintptr_t)line);
 }
 
 static void add_point(struct thread *t, struct line *line, int point, int *merged)
@@ -279,7 +292,7 @@ static void run_adder(struct thread *t)
 			add_point(t, line, i, &merged);
 
 		/* the one that was there is signaled here */
-		line = atomic_exchange(&pool[pick(t, POOL)], line);
+		line = take_line(pick(t, POOL), line);
 		if (line)
 			signal_line(t, line);
 		if (chance(t, 30))
@@ -298,7 +311,7 @@ static void run_signaler(struct thread *t)
 		from = pick(t, POOL);
 		any = false;
 		for (i = 0; i < POOL; i++) {
-			struct line *line = atomic_exchange(&pool[(from + i) % POOL], NULL);
+			struct line *line = take_line((from + i) % POOL, NULL);
 
 			if (!line)
 				continue;
@@ -344,7 +357,13 @@ static int wait_watched(struct thread *t, struct poller *p, enum wait_kind kind,
 	t->exclusive = kind == WAIT_EPOLL_EXCLUSIVE;
 	pthread_mutex_unlock(&t->lock);
 
-	ret = poller_wait(p, FOREVER_MS);
+	/*
+	 * A ring that was closed takes back its requests by interrupting us, and
+	 * between the two epolls of a nest a new fence may come.
+	 */
+	do {
+		ret = poller_wait(p, FOREVER_MS);
+	} while (ret == -EINTR || (!ret && kind == WAIT_EPOLL_NESTED));
 
 	pthread_mutex_lock(&t->lock);
 	t->kind = NULL;
@@ -356,6 +375,8 @@ static int wait_watched(struct thread *t, struct poller *p, enum wait_kind kind,
 
 static void check_events(int got, short asked, enum wait_kind kind, bool empty_ok)
 {
+	if (got == -EINTR && empty_ok)
+		return;
 	if (got < 0 || got & ~asked || (!got && !empty_ok))
 		fail(EXACT, "%s for %#x returns %d", wait_kind_name(kind), asked, got);
 }
@@ -399,7 +420,8 @@ static void wait_once(struct thread *t, bool exclusive)
 			need(!poller_rearm(p), "EPOLL_CTL_MOD");
 		else if (kind == WAIT_EPOLL_EXCLUSIVE)
 			break;
-		/* fall through */
+		check_events(wait_watched(t, p, kind, events, fd, ino), events, kind, false);
+		break;
 	default:
 		check_events(wait_watched(t, p, kind, events, fd, ino), events, kind, false);
 	}
@@ -612,10 +634,45 @@ static void run_passer(struct thread *t)
 	}
 }
 
+static void child(enum wait_kind kind, int fd, short events, int ms, int parent)
+{
+	struct poller *p;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* all that it has inherited, and then tell its parent */
+	if (dup2(fd, 0) || dup2(parent, 1) != 1 || syscall(SYS_close_range, 2, ~0U, 0))
+		_exit(1);
+	close(1);
+	p = poller_open(kind, 0, events);
+	if (p)
+		poller_wait(p, ms);
+	_exit(!p);
+}
+
+/* Returns once the child holds none of our timelines. */
+static pid_t start_child(enum wait_kind kind, int fd, short events, int ms)
+{
+	int pipefd[2];
+	pid_t pid;
+	char c;
+
+	pthread_rwlock_wrlock(&ends);
+	need(!pipe2(pipefd, O_CLOEXEC), "pipe");
+	pid = fork();
+	need(pid >= 0, "fork");
+	if (!pid)
+		child(kind, fd, events, ms, pipefd[1]);
+	close(pipefd[1]);
+	while (read(pipefd[0], &c, 1) < 0 && errno == EINTR)
+		;
+	close(pipefd[0]);
+	pthread_rwlock_unlock(&ends);
+	return pid;
+}
+
 /* Nobody waits for a child to return: it ends, or is ended, while it polls. */
 static void run_forker(struct thread *t)
 {
-	struct poller *p;
 	bool killed;
 	int fd, ms;
 	pid_t pid;
@@ -627,15 +684,7 @@ static void run_forker(struct thread *t)
 		killed = chance(t, 50);
 		ms = killed ? FOREVER_MS : (int)pick(t, 4);
 		fd = grab(t, NULL);
-		pid = fork();
-		need(pid >= 0, "fork");
-		if (!pid) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			p = poller_open(kind, fd, events);
-			if (p)
-				poller_wait(p, ms);
-			_exit(!p);
-		}
+		pid = start_child(kind, fd, events, ms);
 		close(fd);
 		if (killed) {
 			usleep(pick(t, 4000));
@@ -732,7 +781,7 @@ static void tell_waiter(struct thread *t)
 		fail(LOST, "%s does not come to its end (state %c)", t->name, sample.state);
 		return;
 	}
-	fail(LOST, "%s: %s for %s%s on buffer %lu has not returned for %lld ms (state %c), poll says %s%s%s",
+	fail(LOST, "%s: %s for %s%s on buffer %lu is %lld ms late (state %c), poll says %s%s%s",
 	     t->name, t->kind, t->events & POLLIN ? "IN" : "",
 	     t->events & POLLOUT ? "OUT" : "", t->ino, now_ms() - t->since, sample.state,
 	     now & POLLIN ? "IN" : "", now & POLLOUT ? "OUT" : "", now ? "" : "nothing");
@@ -880,7 +929,7 @@ static void check_nothing_left(const struct inventory *before)
 			return;
 		usleep(1000);
 	} while (now_ms() < deadline);
-	fail(NEUTRAL, "%ld buffers, %ld fences and %ld descriptors, and at the start %ld, %ld and %ld",
+	fail(NEUTRAL, "%ld buffers, %ld fences, %ld descriptors, and at the start %ld, %ld, %ld",
 	     after.buffers, after.fences, after.fds, before->buffers, before->fences, before->fds);
 }
 
@@ -919,11 +968,13 @@ static void race(long seconds, long seed, const struct inventory *before)
 		fflush(stdout);
 	}
 
-	ksft_print_msg("seed %ld: %d rounds in %lld s: %ld waits, %ld of them to the end; %ld fences; %ld requests, %ld cancelled; %ld buffers replaced, %ld passed; %ld children\n",
+	ksft_print_msg("seed %ld: %d rounds in %lld s: %ld waits, %ld of them to the end\n",
 		       seed, number, (now_ms() - begun) / 1000, atomic_load(&waits),
-		       atomic_load(&sleeps), atomic_load(&fences), atomic_load(&requests),
-		       atomic_load(&cancels), atomic_load(&replaced), atomic_load(&passed),
-		       atomic_load(&forks));
+		       atomic_load(&sleeps));
+	ksft_print_msg("%ld fences; %ld requests, %ld cancelled\n", atomic_load(&fences),
+		       atomic_load(&requests), atomic_load(&cancels));
+	ksft_print_msg("%ld buffers replaced, %ld passed; %ld children\n",
+		       atomic_load(&replaced), atomic_load(&passed), atomic_load(&forks));
 	figure("no_lost_wakeup", number, "rounds of everything at once");
 	figure("no_lost_wakeup", atomic_load(&sleeps), "waits in these that had to return");
 	if (!alright) {
