@@ -65,6 +65,9 @@ done
 # On its own it races for a minute, among all the others for a part of that.
 race=
 [ $# != 0 ] || race='-t 20'
+# Its steps take longer where the kernel looks at each access.
+fuzz=
+[ "$name" = "$variant" ] || fuzz='--seconds 600'
 
 # KUnit runs when its module is loaded. Only those that the series adds: on
 # mainline that is the module all tests of dma-buf are in.
@@ -100,6 +103,7 @@ while [ \$i -lt $repeat ]; do
 		echo \"# run: \$t\"
 		flags=
 		[ \$t != poll_race ] || flags='$race'
+		[ \$t != poll_fuzz ] || flags='$fuzz'
 		status=0
 		./\$t \$flags ${TESTFLAGS-} || status=\$?
 		# An example says nothing of tests: its status tells.

@@ -1578,6 +1578,9 @@ static const struct known_program {
 	{ EXACT, "fence_seen_and_gone",
 	  "buffer 0 0; timeline 0; fence 0 0 1; import 0 0 write; poll 0 in+out; "
 	  "inc 0 1; poll 0 in+out" },
+	{ EXACT, "replaced_fence_of_an_ended_timeline",
+	  "timeline 0; buffer 0 0; fence 0 0 1; import 0 0 write; poll 0 in+out; "
+	  "fence 1 0 2; import 0 1 write; drop 0; drop 1; end 0; poll 0 in+out" },
 	{ NAMES, "wrnorm_beside_out", "buffer 0 0; poll 0 out+wrnorm" },
 	{ NAMES, "request_for_wrnorm", "buffer 1 0; request 2 1 single wrnorm" },
 	{ NEUTRAL, "close_after_poll",
