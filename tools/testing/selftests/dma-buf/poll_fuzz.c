@@ -83,8 +83,8 @@ static const char usage[] =
 "  --seed N        of the random programs, 0 to 2147483647 (default 1)\n"
 "  --steps N       how many to run, 1 to 1000000000 (default 120000)\n"
 "  --seconds N     stop after so long, 1 to 604800 (default 150, or never where\n"
-"                  --steps is given); all fails if these were too few for more\n"
-"                  than 100000 steps or, if that is less, all of them\n"
+"                  --steps is given); all fails if by then it has done fewer\n"
+"                  than 100000 steps, or than --steps if that is less\n"
 "  --program TEXT  run this one instead: steps separated by semicolons\n"
 "  --replay FILE   the same from a file, one step a line, - is stdin\n";
 
