@@ -5,7 +5,9 @@
 ///
 // Confidence: Moderate
 // Comments: A wait for the fence, or for something the callback completes,
-//# makes it safe as well; the rule knows the waits for a fence only.
+//# makes it safe as well; the rule knows the waits for a fence only.  Nor does
+//# it know a kfree() on an error path before arming in another function, a
+//# callback handed over in a variable, and a loop that removes (1 of 10 is true).
 //# Patch mode removes the callback before a kfree() in the same function.
 // Options: --no-includes --include-headers
 

@@ -6,7 +6,8 @@
 // Comments: A function that neither takes a lock nor asserts one is all right
 //# if some caller in the same file does, as far up as calls there lead.  Names
 //# with lock, reserve, drm_exec or assert_held count.  What callers in other
-//# files do is not seen.  There is no patch mode.
+//# files do is not seen: of 15 findings in 7.3.4 none was a proven error, most
+//# were helpers whose callers in other files lock.  There is no patch mode.
 // Options: --no-includes --include-headers
 
 virtual context
