@@ -170,7 +170,7 @@ fi
 . "$tools/refresh-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
-for name in run check send-check kunit model harness-test; do
+for name in run check htmldocs send-check kunit trace model cocci-test harness-test; do
 	cat >"$copy/tools/dma-buf-poll/$name.sh" <<-'EOF'
 		#!/bin/bash
 		[ "${1-}" != 6.1 ] || { echo "error: 6.1: broken on purpose" >&2; exit 1; }
