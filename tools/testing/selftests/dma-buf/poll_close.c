@@ -15,36 +15,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "poll_test.h"
 
-#include "dmabuf_util.h"
-#include "dmabuf_wait.h"
-
-#define TIMEOUT_S	30
 #define BUFFERS		16
 /* On an idle machine the first is more than enough for the second. */
 #define RACE_MS		1500
 #define RACE_ROUNDS	200
 #define RACE_MAX_MS	(TIMEOUT_S * 1000 / 2)
 
-/* See poll.c. */
-#ifdef XFAIL_ADD
-#define SKIP_EXIT	KSFT_SKIP
-#else
-#define SKIP_EXIT	255
-#endif
-
-#define SKIP_TEST(fmt, ...) \
-	SKIP(_exit(SKIP_EXIT), fmt, ##__VA_ARGS__)
-
-struct place {
-	enum dmabuf_exporter exporter;
-	enum fence_source source;
-};
-
-static const struct place udmabuf_sw_sync = { EXPORTER_UDMABUF, FENCES_SW_SYNC };
-static const struct place vgem_sw_sync = { EXPORTER_VGEM, FENCES_SW_SYNC };
-static const struct place vgem_vgem = { EXPORTER_VGEM, FENCES_VGEM };
+static const struct place udmabuf_sw_sync = UDMABUF_SW_SYNC;
+static const struct place vgem_sw_sync = VGEM_SW_SYNC;
+static const struct place vgem_vgem = VGEM_VGEM;
 
 static int setup(struct __test_metadata *_metadata, const struct place *on)
 {
@@ -131,7 +112,7 @@ static void check_close_after_one_poll(struct __test_metadata *_metadata,
 	dmabuf_destroy(&buf);
 }
 
-TEST_F_TIMEOUT(neutral_close, one_poll_then_closing_everything_is_survived, TIMEOUT_S)
+POLL_TEST(neutral_close, one_poll_then_closing_everything_is_survived)
 {
 	check_close_after_one_poll(_metadata, variant->on, FENCE_WRITE, 0);
 	check_close_after_one_poll(_metadata, variant->on, FENCE_READ, POLLIN);
@@ -228,7 +209,7 @@ static int race_signal(struct race *r)
  * epoll calls ->poll() on a file that is being closed on another CPU. Kernels
  * before 6.10 do not even hold a reference on it meanwhile.
  */
-TEST_F_TIMEOUT(anycontext_close, closing_and_epoll_wait_may_collide, TIMEOUT_S)
+POLL_TEST(anycontext_close, closing_and_epoll_wait_may_collide)
 {
 	struct race r = { .stop = false };
 	pthread_t closer, watcher;
