@@ -125,8 +125,8 @@ patched=$build/patched/drivers/dma-buf
 {
 	cat "$build/base.id"
 	git -C "$src" rev-parse HEAD
-	"${CC:-gcc}" --version | head -n1
-	qemu-system-x86_64 --version | head -n1
+	"${CC:-gcc}" --version | sed -n 1p
+	qemu-system-x86_64 --version | sed -n 1p
 } >"$out/what"
 
 "$tools/bench_report.py" "$base"

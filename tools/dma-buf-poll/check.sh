@@ -179,7 +179,7 @@ kernel_doc() {
 	[ -e "$src/$tool" ] || tool=tools/docs/kernel-doc
 	# -Wall is not known to the one of 6.1 and before
 	for option in -Wall -Werror; do
-		! (cd "$src" && "$tool" -help 2>&1 || :) | grep -q -- "$option" || options+=("$option")
+		! (cd "$src" && "$tool" -help 2>&1 || :) | grep -- "$option" >/dev/null || options+=("$option")
 	done
 	mapfile -t files < <(printf '%s\n' "${own[@]}" | grep -E '^(drivers|include)/.*\.[ch]$')
 	if [ ${#files[@]} -gt 0 ]; then

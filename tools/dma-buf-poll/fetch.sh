@@ -60,7 +60,7 @@ mkdir -p "$dir/lists/partial" "$dir/archives/partial"
 	for line in "${own[@]}"; do
 		printf 'deb [signed-by=%s] %s main\n' "$keyring" "$line"
 	done
-	mirror=$(printf '%s\n' "${own[@]}" | grep -v -- '-security' | head -n1 | cut -d' ' -f1)
+	mirror=$(printf '%s\n' "${own[@]}" | grep -v -- '-security' | sed -n 1p | cut -d' ' -f1)
 	if [ "$suites" != - ]; then
 		[ -n "$mirror" ] || die "no Debian mirror in this machine's apt configuration"
 		for suite in ${suites//,/ }; do
@@ -97,7 +97,7 @@ if [ ! -f "$cache/deb/$name" ]; then
 	part=$dir/part
 	rm -rf "$part"
 	mkdir -p "$part"
-	size=$(apt-cache "${apt[@]}" show "$best=$version" | awk '/^Size:/ { print $2; exit }')
+	size=$(apt-cache "${apt[@]}" show "$best=$version" | awk '/^Size:/ && !n++ { print $2 }')
 	say "downloading $best $version ($((size / 1048576)) MiB)"
 	(cd "$part" && exec apt-get "${apt[@]}" download "$best=$version") >"$dir/download.log" 2>&1 &
 	pid=$!

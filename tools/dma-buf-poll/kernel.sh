@@ -41,7 +41,7 @@ else
 fi
 cc=${CC:-gcc}
 command -v "${cc%% *}" >/dev/null || die "no $cc here: run 'make deps'"
-key=$({ cat "${fragments[@]}"; printf '%s\n' "$what"; $cc --version | head -n1; } | sha256sum)
+key=$({ cat "${fragments[@]}"; printf '%s\n' "$what"; $cc --version | sed -n 1p; } | sha256sum)
 if [ -f "$stamp" ] && [ -f "$image" ] && [ "$(cat "$stamp")" = "$key" ]; then
 	exit 0
 fi

@@ -23,7 +23,7 @@ base_field() {
 }
 
 check_base() {
-	bases | grep -qxF -- "$1" ||
+	bases | grep -xF -- "$1" >/dev/null ||
 		die "unknown BASE '$1': known are $(bases | paste -sd' ')"
 }
 
@@ -108,10 +108,11 @@ ok() {
 }
 
 # not_ok WHAT [LINES]: stdin says why; the first LINES of it are shown. Never the
-# end of a pipe: that would not be counted.
+# end of a pipe: that would not be counted. All of stdin is read: who writes there
+# would end with SIGPIPE, and everything with it.
 not_ok() {
 	echo "not ok - $1"
-	sed 's/^/#   /' | head -n "${2:-20}"
+	sed -n "1,${2:-20}s/^/#   /p"
 	failed=$((failed + 1))
 }
 

@@ -21,7 +21,7 @@ again() {
 	in_copy reset -q --hard
 	rm -rf "$copy/build/$tree"
 }
-commit_of() { in_tree log --format='%s %H' base..series | awk -v s="$1 " 'index($0, s) == 1 { print $NF; exit }'; }
+commit_of() { in_tree log --format='%s %H' base..series | awk -v s="$1 " 'index($0, s) == 1 && !n++ { print $NF }'; }
 # edit SUBJECT SCRIPT: what the script does becomes a part of that commit
 edit() {
 	local tip at
@@ -71,14 +71,14 @@ done
 tree=$base
 r "$tree" compose.sh >/dev/null 2>&1 || :
 # The first patch that stands in patches/$tree with a message of its own
-first_patch=$(cd "$copy" && { grep -L '^Message: ' patches/"$tree"/[0-9]*.patch || :; } | head -n1)
-first_patch=${first_patch:-$(cd "$copy" && grep -l '^Subject: ' patches/6.12/[0-9]*.patch | head -n1)}
+first_patch=$(cd "$copy" && { grep -L '^Message: ' patches/"$tree"/[0-9]*.patch || :; } | sed -n 1p)
+first_patch=${first_patch:-$(cd "$copy" && grep -l '^Subject: ' patches/6.12/[0-9]*.patch | sed -n 1p)}
 first=$(sed -n 's/^Subject: \[PATCH\] //p' "$copy/$first_patch")
-test_commit=$(in_tree log --format=%s base..series | grep -m1 '^selftests: ')
+test_commit=$(in_tree log --format=%s base..series | sed -n '/^selftests: /{p;:rest;n;b rest}')
 
 # A commit amended: its hunk, and in another one a file of our own, and a new one
 # shellcheck disable=SC2016
-edit "$first" 'file=$(git diff-tree --no-commit-id -r --name-only HEAD | head -n1)
+edit "$first" 'file=$(git diff-tree --no-commit-id -r --name-only HEAD | sed -n 1p)
 	sed -i "1a/* A remark of refresh-test. */" "$file"'
 edit "$test_commit" 'cd tools/testing/selftests/dma-buf
 	echo "/* more */" >>poll.c
@@ -130,15 +130,15 @@ again
 
 # A patch of another base that is changed here becomes a variant.
 for tree in $(bases); do
-	shared=$(sed -n 's/^\.\.\///p' "$copy/patches/$tree/series" | head -n1)
+	shared=$(sed -n 's/^\.\.\///p' "$copy/patches/$tree/series" | sed -n 1p)
 	[ -z "$shared" ] || [ ! -d "$tmp/ksrc-$tree" ] || break
 	shared=
 done
 if [ -n "$shared" ]; then
 	r "$tree" compose.sh >/dev/null 2>&1 || :
 	# shellcheck disable=SC2016
-	edit "$(in_tree log --reverse --format=%s base..series | head -n1)" \
-		'sed -i "1a/* Here only. */" "$(git diff-tree --no-commit-id -r --name-only HEAD | head -n1)"'
+	edit "$(in_tree log --reverse --format=%s base..series | sed -n 1p)" \
+		'sed -i "1a/* Here only. */" "$(git diff-tree --no-commit-id -r --name-only HEAD | sed -n 1p)"'
 	variant=patches/$tree/${shared##*/}
 	folds "refresh: a patch of another base becomes a variant where it has changed" \
 "A $variant

@@ -97,7 +97,7 @@ check "git send-email --dry-run takes all of it" send
 b4_reads() {
 	local id
 
-	id=$(sed -n 's/^Message-I[dD]: *<\(.*\)>/\1/p' "${mails[0]}" | head -n1)
+	id=$(awk -F'[<>]' 'tolower($0) ~ /^message-id:/ && !n++ { print $2 }' "${mails[0]}")
 	for mail in "${mails[@]}"; do cat "$mail"; echo; done >"$tmp/mbox"
 	mkdir -p "$tmp/b4"
 	git -C "$tmp/b4" init -q
