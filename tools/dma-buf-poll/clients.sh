@@ -89,16 +89,7 @@ missing() {
 }
 
 say "building the clients"
-job='
-mkdir -p /host
-if ! mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host; then
-	echo "error: no root of the host"
-	exit 1
-fi
-mount -o rbind /dev /host/dev
-mount -o rbind /proc /host/proc
-mount -o rbind /sys /host/sys
-mount -o rbind /tmp /host/tmp
+job="$mount_host_root"'
 mount -o bind /clients /host/mnt
 cd /
 '
@@ -125,9 +116,7 @@ for variant in stock patched; do
 	"$tools/guest.py" --progress --kernel "$build/$variant/arch/x86/boot/bzImage" \
 		--out "$build/log/clients-$variant" --timeout "${TIMEOUT:-1200}" \
 		--file "$out/bin:clients" --file "$build/kselftest/dma-buf/poll_bench:poll_bench" \
-		--qemu=-virtfs \
-		--qemu=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
-		"$job" >/dev/null || status=$?
+		"${host_root[@]}" "$job" >/dev/null || status=$?
 	case $variant-$status in
 	*-0) ;;
 	# What a kernel did up to where it fell over is still worth showing.

@@ -17,11 +17,10 @@ rules=${COCCI_RULES:-$top/scripts/coccinelle/dma-buf}
 cases=$tools/cocci
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-passed=0 failed=0
 # spatch wants the Python of Debian, not of another one.
 PATH=/usr/bin:$PATH
 command -v spatch >/dev/null || die "there is no spatch: install the package coccinelle"
-echo "# $(spatch --version | head -n1)"
+echo "# $(spatch --version | sed -n 1p)"
 
 # spatch RULE MODE FILE: what it says, as coccicheck would run it
 rule_says() {
@@ -49,16 +48,6 @@ named() {
 	esac | sort -nu
 }
 
-verdict() {
-	if [ "$1" = ok ]; then
-		echo "ok - $2"
-		passed=$((passed + 1))
-	else
-		echo "not ok - $2"
-		failed=$((failed + 1))
-	fi
-}
-
 # lines MODE RULE FILE: the marked ones and no others
 lines() {
 	local what="$2 names what it should in ${3##*/} ($1)"
@@ -66,10 +55,10 @@ lines() {
 	grep -n 'bad \*/$' "$3" | cut -d: -f1 | sort -nu >"$tmp/want" || :
 	rule_says "$2" "$1" "$3" | named "$1" >"$tmp/got"
 	if cmp -s "$tmp/want" "$tmp/got"; then
-		verdict ok "$what"
+		ok "$what"
 	else
-		verdict bad "$what"
-		diff "$tmp/want" "$tmp/got" | sed -n 's/^< /#   misses line /p; s/^> /#   should not name /p' || :
+		not_ok "$what" < <(diff "$tmp/want" "$tmp/got" |
+				   sed -n 's/^< /misses line /p; s/^> /should not name /p')
 	fi
 }
 
@@ -81,31 +70,29 @@ mends() {
 	before=$(rule_says "$1" report "$tmp/case.c" | named report | wc -l)
 	rule_says "$1" patch "$tmp/case.c" >"$tmp/diff"
 	if ! patch -s -o "$tmp/mended.c" "$tmp/case.c" "$tmp/diff" >/dev/null 2>&1; then
-		verdict bad "$what"
-		echo "#   what it makes is no patch: $(head -n1 "$tmp/diff")"
+		not_ok "$what" <<<"what it makes is no patch: $(head -n1 "$tmp/diff")"
 		return
 	fi
 	after=$(rule_says "$1" report "$tmp/mended.c" | named report | wc -l)
 	if [ "$after" -lt "$before" ]; then
-		verdict ok "$what: $before findings, then $after"
+		ok "$what: $before findings, then $after"
 	else
-		verdict bad "$what"
-		echo "#   $before findings before, $after after"
+		not_ok "$what" <<<"$before findings before, $after after"
 	fi
 }
 
 for rule in "$rules"/*.cocci; do
 	rule=${rule##*/} rule=${rule%.cocci}
-	[ $# = 0 ] || printf '%s\n' "$@" | grep -qxF "$rule" || continue
+	[ $# = 0 ] || printf '%s\n' "$@" | grep -xF "$rule" >/dev/null || continue
 	bad=("$cases/$rule"*-bad.c) good=("$cases/$rule"*-good.c)
 	if [ ! -f "${bad[0]}" ] || [ ! -f "${good[0]}" ]; then
-		verdict bad "$rule has a bad and a good case"
+		not_ok "$rule has a bad and a good case" </dev/null
 		continue
 	fi
 	modes="report org context"
 	for mode in $modes; do
 		if ! grep -qx "virtual $mode" "$rules/$rule.cocci"; then
-			verdict bad "$rule has a mode $mode"
+			not_ok "$rule has a mode $mode" </dev/null
 			continue
 		fi
 		for file in "${bad[@]}" "${good[@]}"; do
@@ -116,9 +103,9 @@ for rule in "$rules"/*.cocci; do
 	mends "$rule" "${bad[0]}"
 	for file in "${good[@]}"; do
 		if [ -z "$(rule_says "$rule" patch "$file")" ]; then
-			verdict ok "$rule leaves ${file##*/} alone (patch)"
+			ok "$rule leaves ${file##*/} alone (patch)"
 		else
-			verdict bad "$rule leaves ${file##*/} alone (patch)"
+			not_ok "$rule leaves ${file##*/} alone (patch)" </dev/null
 		fi
 	done
 done
@@ -135,10 +122,9 @@ audit() {
 # says WHAT FILE PATTERN: the last audit said so
 says() {
 	if grep -qE -- "$3" "$tmp/$2"; then
-		verdict ok "$1"
+		ok "$1"
 	else
-		verdict bad "$1"
-		sed 's/^/#   /' "$tmp/out" "$tmp/err" | head -n 20
+		not_ok "$1" < <(cat "$tmp/out" "$tmp/err")
 	fi
 }
 
@@ -169,5 +155,4 @@ if [ $# = 0 ]; then
 	says "audit ends with 2 when spatch fails" status '^2$'
 fi
 
-printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
-[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+verdict && [ "$passed" -gt 0 ]

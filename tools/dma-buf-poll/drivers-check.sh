@@ -21,23 +21,18 @@ out=$top/build/$base/drivers
 tree=$out/src
 obj=$out/obj
 mkdir -p "$out" "$obj"
-passed=0 failed=0
 PATH=/usr/bin:$PATH
 
 result() {
 	if [ "$1" = 0 ]; then
-		echo "ok - $2"
-		passed=$((passed + 1))
+		ok "$2"
 	else
-		echo "not ok - $2"
-		sed 's/^/#   /' "$out/said" | head -n 20
-		failed=$((failed + 1))
+		not_ok "$2" <"$out/said"
 	fi
 }
 
 finish() {
-	printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
-	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+	verdict && [ "$passed" -gt 0 ]
 	exit
 }
 

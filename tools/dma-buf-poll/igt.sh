@@ -18,28 +18,18 @@ shift 2
 check_base "$base"
 check_variant "$variant"
 name=$(flavour "$variant")
-repeat=${REPEAT:-1}
-case $repeat in
-''|*[!0-9]*|0) die "REPEAT=$repeat: say how many times, 1 or more" ;;
-esac
+check_repeat
 
 out=$top/build/$base
 log=$out/log/igt-$name
 test=dmabuf_poll
-passed=0 failed=0 skipped=0
-
-finish() {
-	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-	[ "$failed" = 0 ]
-}
 
 library=
 if [ -z "${IGT_SRC:-}" ]; then
 	library=$(ldconfig -p 2>/dev/null | awk '$1 == "libigt.so.0" && !n++ { print $NF }')
 	if [ -z "$library" ]; then
-		echo "ok - IGT # SKIP no libigt.so.0 here: apt-get install intel-gpu-tools, or give IGT_SRC="
-		skipped=1
-		finish
+		skip IGT "no libigt.so.0 here: apt-get install intel-gpu-tools, or give IGT_SRC="
+		verdict
 		exit
 	fi
 elif [ ! -f "$IGT_SRC/meson.build" ] || [ ! -f "$IGT_SRC/tests/meson.build" ]; then
@@ -149,18 +139,9 @@ fi
 # tell SUBTEST STATUS WHY
 tell() {
 	case $2 in
-	0)
-		echo "ok - $1"
-		passed=$((passed + 1))
-		;;
-	77)
-		echo "ok - $1 # SKIP ${3:-it does not say why}"
-		skipped=$((skipped + 1))
-		;;
-	*)
-		echo "not ok - $1: ${3:-ended with status $2}"
-		failed=$((failed + 1))
-		;;
+	0) ok "$1" ;;
+	77) skip "$1" "${3:-it does not say why}" ;;
+	*) not_ok "$1: ${3:-ended with status $2}" </dev/null ;;
 	esac
 }
 
@@ -169,7 +150,7 @@ run_guest() {
 	local job line running='' why='' status=0 expect=0
 
 	job="n=0
-while [ \$n -lt $repeat ]; do
+while [ \$n -lt $REPEAT ]; do
 	for t in ${wanted[*]}; do
 		echo \"igt-run: \$t\"
 		timeout -s KILL ${SUBTEST_TIMEOUT:-120} /igt/$test --run-subtest \$t >/tmp/said 2>&1
@@ -214,13 +195,13 @@ done"
 			;;
 		esac
 		# what has begun is not run again
-		if [ "$repeat" = 1 ] && [ "${line#igt-run: }" = "${wanted[0]-}" ]; then
+		if [ "$REPEAT" = 1 ] && [ "${line#igt-run: }" = "${wanted[0]-}" ]; then
 			wanted=("${wanted[@]:1}")
 		fi
 	done < <(set +e
 		 "$tools/guest.py" "${virgl[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
 			--out "$log" --boot-timeout 120 --smp "${SMP:-2}" \
-			--timeout "${TIMEOUT:-$((repeat * 900))}" \
+			--timeout "${TIMEOUT:-$((REPEAT * 900))}" \
 			--append "tsc=unstable rcupdate.rcu_cpu_stall_timeout=120 ${APPEND-}" \
 			--file "$root:." "$job" 2>"$log.error"
 		 echo "guest-status: $?")
@@ -249,4 +230,4 @@ done
 for subtest in "${wanted[@]}"; do
 	tell "$subtest" 1 "not reached: $guests guests died before it"
 done
-finish && [ "$passed" -gt 0 ]
+verdict && [ "$passed" -gt 0 ]

@@ -45,6 +45,13 @@ check_flag() {
 # What a kernel can be built with besides the usual, each config/NAME.config
 flavours=(debug kcsan rt nosmp gcov)
 
+# check_repeat: REPEAT, how many times to run what is asked for, or one line
+check_repeat() {
+	case ${REPEAT:=1} in
+	*[!0-9]*|0) die "REPEAT=$REPEAT: say how many times, 1 or more" ;;
+	esac
+}
+
 # The name of an object tree: stock, patched-debug, patched-kcsan, ...
 flavour() {
 	local name=$1 kind flag on=
@@ -144,6 +151,24 @@ verdict() {
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 	[ "$failed" = 0 ]
 }
+
+# For a guest that runs programs of this machine: arguments of guest.py, and
+# what its job begins with. From then on /host is this machine's root, read-only
+# over 9p, with what the guest has of its own in it.
+# shellcheck disable=SC2054
+host_root=(--qemu=-virtfs
+	--qemu=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap)
+# shellcheck disable=SC2016
+mount_host_root='
+mkdir -p /host
+if ! mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host; then
+	echo "error: no root of the host"
+	exit 1
+fi
+for dir in dev proc sys tmp; do
+	mount -o rbind /$dir /host/$dir
+done
+'
 
 # Can a guest of this machine have a virtio-gpu with 3D? (guest.py --virgl)
 have_virgl() {

@@ -17,10 +17,7 @@ shift 2
 check_base "$base"
 check_variant "$variant"
 name=$(flavour "$variant")
-repeat=${REPEAT:-1}
-case $repeat in
-''|*[!0-9]*|0) die "REPEAT=$repeat: say how many times, 1 or more" ;;
-esac
+check_repeat
 
 "$tools/kernel.sh" "$base" "$variant"
 
@@ -100,7 +97,7 @@ counters=/sys/kernel/debug/gcov$out/$name/drivers/dma-buf/dma-buf-poll.gcda
 [ "${GCOV:-0}" = 0 ] || job+="[ -f $counters ] || { echo 'no $counters'; exit 1; }
 "
 job+="cd /kselftest/dma-buf; i=0
-while [ \$i -lt $repeat ]; do
+while [ \$i -lt $REPEAT ]; do
 	for t in ${tests[*]}; do
 		echo \"# run: \$t\"
 		flags=
@@ -151,7 +148,7 @@ while :; do
 	: >"$prefix.console"
 	{ "$tools/guest.py" "${more[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
 		--out "$prefix" --smp "${SMP:-2}" \
-		--timeout "${TIMEOUT:-$((repeat * slow * 300))}" --stall "$((slow * 120))" \
+		--timeout "${TIMEOUT:-$((REPEAT * slow * 300))}" --stall "$((slow * 120))" \
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
 		${APPEND:+--append "$APPEND"} "${files[@]}" "$(job_without "$spare")" \
 		2>&1 >&3 | tee "$prefix.said" | sed -u '/^error: /d' >&2; } 3>&1 || status=$?

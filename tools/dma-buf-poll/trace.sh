@@ -16,9 +16,9 @@ check_base "$base"
 
 for tool in /usr/bin/trace-cmd /usr/bin/python3; do
 	if [ ! -x "$tool" ]; then
-		echo "ok - the recipe for tracing # SKIP no $tool here: run 'make deps'"
-		echo "0 passed, 0 failed, 1 skipped"
-		exit 0
+		skip "the recipe for tracing" "no $tool here: run 'make deps'"
+		verdict
+		exit
 	fi
 done
 
@@ -27,13 +27,8 @@ done
 out=$top/build/$base/log/trace
 mkdir -p "${out%/*}"
 recipe='trace-cmd record -q -e dma_buf_poll -o /tmp/trace.dat'
-job="
-mkdir -p /host
-mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host || exit 1
-mount -t tracefs tracing /sys/kernel/tracing
-for dir in dev proc sys tmp; do
-	mount -o rbind /\$dir /host/\$dir
-done
+job="mount -t tracefs tracing /sys/kernel/tracing
+$mount_host_root
 mount -o bind /traced /host/mnt
 cd /tmp
 chroot /host /usr/bin/$recipe /usr/bin/python3 -B /mnt/traced.py || exit 1
@@ -43,21 +38,25 @@ say "tracing polls on the $base patched kernel: $recipe"
 status=0
 "$tools/guest.py" --kernel "$top/build/$base/patched/arch/x86/boot/bzImage" \
 	--out "$out" --timeout "${TIMEOUT:-240}" --file "$tools/guest/traced.py:traced/traced.py" \
-	--qemu=-virtfs \
-	--qemu=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
-	"$job" >/dev/null || status=$?
+	"${host_root[@]}" "$job" >/dev/null || status=$?
 [ "$status" = 0 ] ||
 	die "$base: the recipe for tracing does not run (see $out.results)"
 
-passed=0 failed=0
-# said WHAT REGEX: in the results, with ANY space
+# said WHAT REGEX: somewhere in the results
 said() {
 	if grep -qE -- "$2" "$out.results"; then
-		echo "ok - $1"
-		passed=$((passed + 1))
+		ok "$1"
 	else
-		echo "not ok - $1: nothing like '$2' (see $out.results)"
-		failed=$((failed + 1))
+		not_ok "$1 (see $out.results)" <<<"nothing like '$2'"
+	fi
+}
+
+# is WHAT GOT WANTED
+is() {
+	if [ "$2" = "$3" ]; then
+		ok "$1"
+	else
+		not_ok "$1 (see $out.results)" <<<"it is '$2' and not '$3'"
 	fi
 }
 
@@ -78,19 +77,11 @@ said "a cancel has them, too" \
 	"^report: .*dma_buf_poll_cancel: +ino=${closes:-none} direction=in $context=3$"
 said "debugfs says what fence a buffer waits for" \
 	"^traced: bufinfo poll out waits for: (sw_sync [^ ]+ seq 1|[0-9]+:1 [^ ]+ sw_sync) unsignalled"
-lines=$(grep -c '^traced: bufinfo' "$out.results" || :)
-for check in "$(events "${waits:-none}")=arm out,arm out,wake out=a wait for two fences arms on both and wakes once" \
-	"$(events "${closes:-none}")=arm in,cancel in=a close cancels what was armed" \
-	"$lines=1=there is a line in debugfs for the direction that is waited for, only"; do
-	IFS='=' read -r got wanted what <<<"$check"
-	if [ "$got" = "$wanted" ]; then
-		echo "ok - $what"
-		passed=$((passed + 1))
-	else
-		echo "not ok - $what: it is '$got' and not '$wanted' (see $out.results)"
-		failed=$((failed + 1))
-	fi
-done
+is "a wait for two fences arms on both and wakes once" \
+	"$(events "${waits:-none}")" "arm out,arm out,wake out"
+is "a close cancels what was armed" \
+	"$(events "${closes:-none}")" "arm in,cancel in"
+is "there is a line in debugfs for the direction that is waited for, only" \
+	"$(grep -c '^traced: bufinfo' "$out.results" || :)" 1
 
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" = 0 ]
+verdict
