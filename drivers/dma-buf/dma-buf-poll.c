@@ -37,7 +37,9 @@
  * dma_fence_add_callback() succeeds, from then on the callback owns it, and
  * hands it on to the irq_work if it queues that. So there is always exactly one
  * owner, and @cb is never on two fences. @fence holds a reference for as long
- * as @cb is on that fence; others may look at it under RCU.
+ * as @cb is on that fence; others may look at it under RCU. Poll reads @last
+ * whoever owns it: that only says where to begin, and any value will do. Why it
+ * may read @owed without the lock stands in dma_buf_poll_ready().
  *
  * Lock order: &dma_fence.lock, then &dma_buf.poll lock. A callback runs under
  * the lock of its fence, maybe in hard interrupt context. It must not take the
@@ -296,7 +298,9 @@ static noinline bool dma_buf_poll_claim(struct dma_buf *dmabuf,
  * is still to come, and will find the caller, who is on the wait queue if it is
  * going to sleep. There is no need to ask its driver, either, which has been
  * asked before and has promised to signal. Not so a container: it signals in an
- * irq_work, some time after its fences, but knows at once when asked.
+ * irq_work, some time after its fences, but knows at once when asked. @owed is
+ * read without the lock, but whoever clears it after the caller has queued wakes
+ * the caller, and before that the fence had signaled.
  */
 static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
 					       bool write)

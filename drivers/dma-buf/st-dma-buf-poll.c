@@ -77,6 +77,11 @@ enum st_enable {
 	ST_ENABLE_WAITS,	/* until somebody is about to signal it */
 };
 
+/*
+ * Flags and counts that one thread or interrupt writes while another reads
+ * them, here and below, are accessed with READ_ONCE() and WRITE_ONCE(): they
+ * stand alone, no other data is handed over by them.
+ */
 struct st_fence {
 	struct dma_fence base;	/* first, for dma_fence_free() */
 	spinlock_t own_lock;
