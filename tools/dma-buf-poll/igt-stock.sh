@@ -47,7 +47,7 @@ unpack() {
 	[ -f "$keyring" ] || die "$keyring is missing: apt-get install debian-archive-keyring"
 	# shellcheck disable=SC2016 # it is apt-get that expands these
 	mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(CREATED_BY)' |
-		awk '$2 == "main" && $3 == "Packages" && $1 ~ /\/debian\/?$/ { print $1; exit }')
+		awk '$2 == "main" && $3 == "Packages" && $1 ~ /\/debian\/?$/ && !n++ { print $1 }')
 	[ -n "$mirror" ] || die "no Debian mirror in this machine's apt configuration"
 
 	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
