@@ -18,6 +18,7 @@ check_base "$base"
 out=$top/build/$base
 dir=$out/log/coverage
 results=$out/log/selftest-patched-gcov-smp2.results
+mkdir -p "$out/log"
 status=0
 GCOV=1 SMP=2 "$tools/selftest.sh" "$base" patched >"$out/log/coverage.ktap" || status=$?
 # A test that fails says so elsewhere; what matters here is that all came to an end.

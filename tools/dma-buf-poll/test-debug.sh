@@ -29,6 +29,7 @@ done
 
 "$tools/compose.sh" "$base"
 out=$top/build/$base
+mkdir -p "$out/log"
 passed=0 failed=0 skipped=0
 
 # run NAME KERNEL CPUS TIMEOUT [VARIABLE=VALUE]...
