@@ -50,7 +50,7 @@ html_theme_options = {"page_width": "1100px", "fixed_sidebar": True}
 script = next(name for name in ("tools/docs/kernel-doc", "scripts/kernel-doc")
               if os.path.exists(os.path.join(tree, name)))
 kerneldoc_bin = os.path.join(tree, script)
-kerneldoc_srctree = tree
+kerneldoc_srctree = os.environ["srctree"]
 # As in the kernel's own: what its declarations are full of
 c_id_attributes = ["__rcu", "__user", "__iomem", "noinline", "__must_check"]
 PY
@@ -61,19 +61,42 @@ index() {
 		grep -q 'dma-buf-poll' "$src/Documentation/driver-api/dma-buf.rst"
 }
 
-# What is said about the other documents, which are not built, is not for us.
-build() {
+# sphinx TREE: as HTML in $html, and what there is to say about it, without the
+# other documents, which are not built
+sphinx() {
 	local status=0
 
 	rm -rf "$html"
-	nice sphinx-build -q -b html -c "$work" -d "$work/doctrees" -E "$src/Documentation" "$html" \
+	srctree=$1 nice sphinx-build -q -b html -c "$work" -d "$work/doctrees" -E "$1/Documentation" "$html" \
 		>"$log/sphinx" 2>&1 </dev/null || status=$?
 	if [ $status != 0 ]; then
 		tail -n 10 "$log/sphinx"
 		return 1
 	fi
 	grep -E 'dma-buf-poll|dma-buf\.(rst|c|h)|dma-resv\.c|WARNING: dot|rror' "$log/sphinx" |
-		grep -vE 'driver-api/dma-buf.*(undefined label|unknown document|isn.t included in any toctree)' || :
+		grep -vE 'driver-api/dma-buf.*(undefined label|unknown document|isn.t included in any toctree)' |
+		sed "s|$1/||g" || :
+}
+
+# The kernel-doc of 6.1 has something to say about 6.1 itself: what is said of the
+# page as it was is not for us.
+build() {
+	local stock=$work/stock file page_was=Documentation/driver-api/dma-buf.rst
+
+	rm -rf "$stock"
+	mkdir -p "$stock"
+	{ echo $page_was
+	  git -C "$src" show base:$page_was | sed -n 's/^.. kernel-doc:: *//p'
+	} | sort -u >"$work/files"
+	while read -r file; do
+		mkdir -p "$stock/${file%/*}"
+		# Of the base git knows the files that the series changes.
+		git -C "$src" show "base:$file" >"$stock/$file" 2>/dev/null ||
+			cp "$src/$file" "$stock/$file" || return
+	done <"$work/files"
+	sphinx "$stock" >"$log/sphinx-stock" || { cat "$log/sphinx-stock"; return 1; }
+	sphinx "$src" >"$log/sphinx-series" || { cat "$log/sphinx-series"; return 1; }
+	grep -vxF -f <(sed 's/^$/-/' "$log/sphinx-stock") "$log/sphinx-series" || :
 	[ -f "$html/$page.html" ] || echo "there is no $html/$page.html"
 }
 
