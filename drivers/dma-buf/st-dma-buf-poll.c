@@ -2261,12 +2261,13 @@ static int st_other_cpu(struct kunit *test)
 
 static void anycontext_another_cpu(struct kunit *test)
 {
-	struct st_buf *buf = st_buf(test);
 	struct st_fence *f[8];
 	struct st_waiter *w;
+	struct st_buf *buf;
 	int i, cpu;
 
 	cpu = st_other_cpu(test);
+	buf = st_buf(test);
 	for (i = 0; i < ARRAY_SIZE(f); i++)
 		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
 	w = st_wait(test, buf, ST_IN);
