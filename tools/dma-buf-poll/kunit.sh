@@ -34,9 +34,13 @@ for file in .kunitconfig st-dma-buf-poll.c; do
 done
 need_space "$out" 2
 
-options=(PROVE_LOCKING DEBUG_ATOMIC_SLEEP DEBUG_LIST KASAN
+options=(DEBUG_LIST KASAN
 	# For the tracepoints of the allocator
 	FTRACE ENABLE_DEFAULT_TRACERS)
+# Up to 6.3 UML does not count what disables preemption. Neither checker can do
+# without: lockdep's annotations of fences ask in_atomic().
+grep -q 'select ARCH_NO_PREEMPT$' "$src/arch/um/Kconfig" ||
+	options+=(PROVE_LOCKING DEBUG_ATOMIC_SLEEP)
 set=()
 for option in DEBUG_KERNEL "${options[@]}"; do
 	set+=(--kconfig_add "CONFIG_$option=y")
