@@ -29,7 +29,7 @@ oldest=$(cd "$src" && scripts/min-tool-version.sh llvm 2>/dev/null | cut -d. -f1
 suffix=''
 if [ "$(version_of clang)" -lt "${oldest:-10}" ]; then
 	"$tools/deps.sh" clang
-	suffix=-16
+	suffix=-19
 fi
 
 versions() {
@@ -111,9 +111,9 @@ check -q "W=1 with gcc says nothing" gcc_says
 clang_tree() {
 	mkdir -p "$clang_obj"
 	cmp -s "$obj/.config" "$clang_obj/config.from" && [ -f "$clang_obj/.config" ] && return
-	cp "$obj/.config" "$clang_obj/config.from"
 	{ cat "$obj/.config"; echo CONFIG_DRM_VMWGFX=m; } >"$clang_obj/.config"
-	kmake_clang olddefconfig
+	kmake_clang olddefconfig || return
+	cp "$obj/.config" "$clang_obj/config.from"
 }
 
 objects=()
@@ -191,8 +191,8 @@ kernel_doc() {
 		case $file in drivers/dma-buf/*.c|include/*.h) ;; *) continue ;; esac
 		mkdir -p "$old/${file%/*}"
 		git -C "$src" show "base:$file" >"$old/$file"
-		diff <(cd "$old" && "$src/$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed 's/:[0-9]*//' | sort) \
-		     <(cd "$src" && "$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed 's/:[0-9]*//' | sort) |
+		diff <(cd "$old" && "$src/$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed -E 's/([.][ch]):[0-9]+/\1/' | sort) \
+		     <(cd "$src" && "$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed -E 's/([.][ch]):[0-9]+/\1/' | sort) |
 			grep '^>' || :
 	done
 }
