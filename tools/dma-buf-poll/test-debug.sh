@@ -45,7 +45,9 @@ run() {
 		failed=$((failed + 1))
 	fi
 	grep '^# KCSAN: ' "$out/log/test-debug-$name" || :
-	line=$("$tools/report.py" --count "$base" "$kernel-smp$cpus" | tee /dev/stderr | tail -n1) || :
+	line=$("$tools/report.py" --count "$base" "$kernel-smp$cpus") || :
+	printf '%s\n' "$line"
+	line=${line##*$'\n'}
 	read -r p _ f _ s _ <<<"${line//,/}"
 	case $p$f$s in
 	''|*[!0-9]*) p=0 f=1 s=0 ;;
