@@ -68,13 +68,15 @@ build_in_tree() {
 	binary=$tree/build/tests/$test
 }
 
-# On its own. The headers of DRM are those of the kernel that is tested.
+# On its own. The headers of DRM are those of the kernel that is tested, and may
+# want others of it that this machine's do not have yet.
 build_with_library() {
 	binary=$out/igt/$test
 	mkdir -p "$out/igt"
 	gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-clobbered -Wno-sign-compare \
 		-Wdeclaration-after-statement -D_GNU_SOURCE -I "$top/igt/compat" \
 		-I "$out/kselftest-obj/usr/include/drm" \
+		-idirafter "$out/kselftest-obj/usr/include" \
 		-o "$binary" "$top/igt/tests/$test.c" "$library" -pthread >"$log.build" 2>&1 ||
 		die "igt/tests/$test.c does not build: $(grep -m1 -E 'error' "$log.build") (see $log.build)"
 }
