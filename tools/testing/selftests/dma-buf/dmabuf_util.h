@@ -13,6 +13,11 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+/* The kselftest.h of 5.10 does not have it */
+#ifndef ARRAY_SIZE
+#define ARRAY_SIZE(arr)	(sizeof(arr) / sizeof((arr)[0]))
+#endif
+
 /*
  * Nothing here is expected to take anywhere near this long: it is the point at
  * which a test gives up on something that should have happened.

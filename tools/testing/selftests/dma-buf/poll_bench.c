@@ -43,10 +43,6 @@
 #include "../kselftest.h"
 #include "dmabuf_util.h"
 
-#ifndef ARRAY_SIZE
-#define ARRAY_SIZE(arr)	(sizeof(arr) / sizeof((arr)[0]))
-#endif
-
 #ifndef DRM_IOCTL_SYNCOBJ_EVENTFD
 struct drm_syncobj_eventfd {
 	__u32 handle;
