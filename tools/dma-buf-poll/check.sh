@@ -25,7 +25,7 @@ export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 PYTHONDON
 
 # The oldest clang that this kernel wants may be newer than Debian's own.
 version_of() { "$1" --version 2>/dev/null | sed -nE '1s/.*version ([0-9]+)\..*/\1/p'; }
-oldest=$(cd "$src" && scripts/min-tool-version.sh llvm 2>/dev/null | cut -d. -f1)
+oldest=$(cd "$src" && scripts/min-tool-version.sh llvm 2>/dev/null | cut -d. -f1) || oldest=
 suffix=''
 if [ "$(version_of clang)" -lt "${oldest:-10}" ]; then
 	"$tools/deps.sh" clang
