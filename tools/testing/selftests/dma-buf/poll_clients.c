@@ -9,7 +9,7 @@
  *     once per buffer, with one epoll instance for all buffers that come
  *   - watch a duplicate of the descriptor in the epoll instance of a thread,
  *     take it out and close it while it is pending
- *   - one one-shot source over up to four planes
+ *   - a one-shot source over up to four planes
  *   - a blocking poll of a second, where there is no event loop
  *   - 256 descriptors polled for POLLNVAL only, to see that they are open
  *   - export a sync_file for writing, poll that, then watch it
@@ -465,7 +465,7 @@ POLL_TEST(neutral_client, closing_a_pending_duplicate_takes_the_buffer_out_of_an
 }
 
 /*
- * One one-shot source over up to four planes
+ * A one-shot source over up to four planes
  */
 
 POLL_TEST(no_lost_wakeup_client, a_one_shot_source_over_up_to_four_planes_finishes_once)
