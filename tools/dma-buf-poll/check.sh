@@ -97,10 +97,11 @@ fresh() {
 	done
 }
 
-# Those of modules by name: 5.10 leaves them out of a directory.
+# Those of modules by name: 5.10 leaves them out of a directory, and would leave
+# them out of both in one go.
 gcc_says() {
 	fresh "$obj" "${own_c[@]}" "${touched_c[@]}"
-	spoken kmake W=1 drivers/dma-buf/ "${own_c[@]/%.c/.o}" | of_ours
+	{ spoken kmake W=1 drivers/dma-buf/ && spoken kmake W=1 "${own_c[@]/%.c/.o}"; } | of_ours
 	# All of what we add has to have been seen.
 	for file in "${own_c[@]}"; do
 		[ -f "$obj/${file%.c}.o" ] || echo "$file has not been compiled"
@@ -124,7 +125,8 @@ done
 clang_says() {
 	clang_tree >"$log/clang-config" 2>&1 || { tail -n 5 "$log/clang-config"; return 1; }
 	fresh "$clang_obj" "${own_c[@]}" "${touched_c[@]}"
-	spoken kmake_clang W=1 drivers/dma-buf/ "${own_c[@]/%.c/.o}" "${objects[@]}" | of_ours
+	{ spoken kmake_clang W=1 drivers/dma-buf/ &&
+	  spoken kmake_clang W=1 "${own_c[@]/%.c/.o}" "${objects[@]}"; } | of_ours
 	for file in "${own_c[@]}" "${touched_c[@]}"; do
 		[ -f "$clang_obj/${file%.c}.o" ] || echo "$file has not been compiled"
 	done
