@@ -145,9 +145,13 @@ sparse_says() {
 	# Something: see what the stock tree has to say, and bring it back.
 	git -C "$src" diff --quiet HEAD || { cat "$log/sparse.patched"; return 1; }
 	touch "$out/at-base"
+	cp "$obj/.config" "$log/config"
 	git -C "$src" checkout -q --detach base
 	sparse_said >"$log/sparse.stock" || :
 	git -C "$src" checkout -q -f series
+	# The base knows nothing of our options, and has dropped them.
+	cp "$log/config" "$obj/.config"
+	kmake olddefconfig
 	rm -f "$out/at-base"
 	LC_ALL=C comm -23 <(LC_ALL=C sort "$log/sparse.patched") <(LC_ALL=C sort "$log/sparse.stock")
 }
