@@ -129,8 +129,13 @@ mkdir -p "$root/igt"
 cp "$binary" "$root/igt/$test"
 ldd "$binary" | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }' |
 while read -r file; do
-	mkdir -p "$root${file%/*}"
-	cp -L "$file" "$root$file"
+	case $file in
+	# IGT's own library, from the tree: the guest has a /tmp of its own.
+	"$top"/*) to=/igt/lib/${file##*/} ;;
+	*) to=$file ;;
+	esac
+	mkdir -p "$root${to%/*}"
+	cp -L "$file" "$root$to"
 done
 
 virgl=()
@@ -151,7 +156,8 @@ tell() {
 run_guest() {
 	local job line running='' why='' status=0 expect=0
 
-	job="n=0
+	job="export LD_LIBRARY_PATH=/igt/lib
+n=0
 while [ \$n -lt $REPEAT ]; do
 	for t in ${wanted[*]}; do
 		echo \"igt-run: \$t\"
