@@ -97,11 +97,9 @@ fresh() {
 	done
 }
 
-# Those of modules by name: 5.10 leaves them out of a directory, and would leave
-# them out of both in one go.
 gcc_says() {
 	fresh "$obj" "${own_c[@]}" "${touched_c[@]}"
-	{ spoken kmake W=1 drivers/dma-buf/ && spoken kmake W=1 "${own_c[@]/%.c/.o}"; } | of_ours
+	spoken compile_ours kmake "${own_c[@]/%.c/.o}" | of_ours
 	# All of what we add has to have been seen.
 	for file in "${own_c[@]}"; do
 		[ -f "$obj/${file%.c}.o" ] || echo "$file has not been compiled"
@@ -125,8 +123,7 @@ done
 clang_says() {
 	clang_tree >"$log/clang-config" 2>&1 || { tail -n 5 "$log/clang-config"; return 1; }
 	fresh "$clang_obj" "${own_c[@]}" "${touched_c[@]}"
-	{ spoken kmake_clang W=1 drivers/dma-buf/ &&
-	  spoken kmake_clang W=1 "${own_c[@]/%.c/.o}" "${objects[@]}"; } | of_ours
+	spoken compile_ours kmake_clang "${own_c[@]/%.c/.o}" "${objects[@]}" | of_ours
 	for file in "${own_c[@]}" "${touched_c[@]}"; do
 		[ -f "$clang_obj/${file%.c}.o" ] || echo "$file has not been compiled"
 	done
@@ -180,6 +177,13 @@ if command -v smatch >/dev/null; then
 	check -q "smatch says nothing of what is ours" smatch_says
 fi
 
+# doc_said DIR: what kernel-doc has to say of $file there, without line numbers
+# shellcheck disable=SC2154 # those of kernel_doc
+doc_said() {
+	(cd "$1" && "$src/$tool" "${options[@]}" "$file" 2>&1) | grep -i warning |
+		sed -E 's/([.][ch]):[0-9]+/\1/' | sort
+}
+
 kernel_doc() {
 	local files=() tool=scripts/kernel-doc old=$log/base options=(-none) option file
 
@@ -198,9 +202,7 @@ kernel_doc() {
 		case $file in drivers/dma-buf/*.c|include/*.h) ;; *) continue ;; esac
 		mkdir -p "$old/${file%/*}"
 		git -C "$src" show "base:$file" >"$old/$file"
-		diff <(cd "$old" && "$src/$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed -E 's/([.][ch]):[0-9]+/\1/' | sort) \
-		     <(cd "$src" && "$tool" "${options[@]}" "$file" 2>&1 | grep -i warning | sed -E 's/([.][ch]):[0-9]+/\1/' | sort) |
-			grep '^>' || :
+		diff <(doc_said "$old") <(doc_said "$src") | grep '^>' || :
 	done
 }
 check -q "kernel-doc -Werror says nothing" kernel_doc

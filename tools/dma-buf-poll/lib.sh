@@ -146,6 +146,32 @@ check() {
 	fi
 }
 
+# tally NAME STATUS LINE: add what the last line of a part counts. Without such a
+# line, or with a status that does not go with it, that is one failure more.
+tally() {
+	local last='^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$'
+
+	if ! [[ $3 =~ $last ]]; then
+		echo "not ok - $1 did not come to its end (status $2)"
+		failed=$((failed + 1))
+		return
+	fi
+	passed=$((passed + BASH_REMATCH[1]))
+	failed=$((failed + BASH_REMATCH[2]))
+	skipped=$((skipped + BASH_REMATCH[3]))
+	if [ "$2" != 0 ] && [ "${BASH_REMATCH[2]}" = 0 ]; then
+		echo "not ok - $1 ended with status $2, and no test says why"
+		failed=$((failed + 1))
+	fi
+}
+
+# compile_ours MAKE [OBJECT]...: drivers/dma-buf with all warnings, what the series
+# adds by name as well: 5.10 leaves modules out of a directory, and would leave them
+# out of both in one go.
+compile_ours() {
+	"$1" W=1 drivers/dma-buf/ && { [ $# = 1 ] || "$1" W=1 "${@:2}"; }
+}
+
 # The last line, and the status that goes with it
 verdict() {
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

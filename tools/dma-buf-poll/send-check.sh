@@ -60,8 +60,10 @@ am() {
 check "git am on the pristine base gives the composed tree" am
 
 touched=$(git -C "$src" diff --name-only base series | sed 's/[.]/[.]/g' | paste -sd'|')
+kmake() { nice make -s -j"$(nproc)" -C "$src" O="$obj" CC="ccache gcc" "$@"; }
+
 each_builds() {
-	local commit added kmake=(nice make -s -C "$src" O="$obj" CC="ccache gcc")
+	local commit added
 
 	export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1
 	# What a patch has yet to add is lost to the configuration before it.
@@ -71,19 +73,16 @@ each_builds() {
 		echo "== $(git -C "$src" log -1 --format=%s "$commit")"
 		git -C "$src" checkout -q --detach "$commit"
 		cp "$tmp/config" "$obj/.config"
-		"${kmake[@]}" olddefconfig </dev/null || return 1
-		# By name as well: 5.10 leaves the modules out of a directory.
+		kmake olddefconfig </dev/null || return 1
 		mapfile -t added < <(git -C "$src" diff --name-only --diff-filter=A base HEAD -- drivers |
 				     sed -n 's/[.]c$/.o/p')
-		{ "${kmake[@]}" -j"$(nproc)" W=1 drivers/dma-buf/ &&
-		  { [ ${#added[@]} = 0 ] || "${kmake[@]}" -j"$(nproc)" W=1 "${added[@]}"; }
-		} >"$tmp/said" 2>&1 || { tail -n 20 "$tmp/said"; return 1; }
+		compile_ours kmake "${added[@]}" >"$tmp/said" 2>&1 || { tail -n 20 "$tmp/said"; return 1; }
 		# What the base says of its other files is not ours to mend.
 		if grep -E "(^|/)($touched):.*(warning|error):" "$tmp/said"; then return 1; fi
 	done
 	git -C "$src" checkout -q series
 	cp "$tmp/config" "$obj/.config"
-	"${kmake[@]}" olddefconfig
+	kmake olddefconfig
 	rm -f "$out/at-base"
 }
 check "every patch compiles at its place, with W=1" each_builds

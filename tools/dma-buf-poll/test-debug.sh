@@ -30,33 +30,23 @@ done
 "$tools/compose.sh" "$base"
 out=$top/build/$base
 mkdir -p "$out/log"
-passed=0 failed=0 skipped=0
 
 # run NAME KERNEL CPUS TIMEOUT [VARIABLE=VALUE]...
 run() {
-	local name=$1 kernel=$2 cpus=$3 timeout=$4 status=0 line p f s
+	local name=$1 kernel=$2 cpus=$3 timeout=$4 status=0 line
 
 	shift 4
 	echo "# == $base: $name, $cpus CPU(s)"
 	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/selftest.sh" "$base" patched \
 		>"$out/log/test-debug-$name" || status=$?
-	if [ "$status" -gt 1 ] || [ ! -f "$out/log/selftest-$kernel-smp$cpus.results" ]; then
+	if [ "$status" -gt 1 ]; then
 		echo "not ok - $name: the guest or its log, see above (status $status)"
-		failed=$((failed + 1))
+		failed=$((failed + 1)) status=0
 	fi
 	grep '^# KCSAN: ' "$out/log/test-debug-$name" || :
 	line=$("$tools/report.py" --count "$base" "$kernel-smp$cpus") || :
 	printf '%s\n' "$line"
-	line=${line##*$'\n'}
-	read -r p _ f _ s _ <<<"${line//,/}"
-	case $p$f$s in
-	''|*[!0-9]*) p=0 f=1 s=0 ;;
-	esac
-	if [ "$status" = 1 ] && [ "$f" = 0 ]; then
-		echo "not ok - $name: the job failed, and no test says so"
-		f=1
-	fi
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	tally "$name" "$status" "${line##*$'\n'}"
 }
 
 for name in "${runs[@]}"; do
@@ -77,5 +67,4 @@ for name in "${runs[@]}"; do
 done
 
 echo "# == all"
-printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+verdict && [ "$passed" -gt 0 ]

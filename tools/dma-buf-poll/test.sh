@@ -17,30 +17,19 @@ else
 	list=("$arg")
 fi
 
-passed=0 failed=0 skipped=0
 mkdir -p "$top/build"
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 
 # part NAME COMMAND...
 part() {
-	local name=$1 status=0 line p f s
+	local name=$1 status=0
 
 	shift
 	echo "# == $name"
 	"$@" 2>&1 | tee "$said" || status=$?
-	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$said" | tail -n1 || :)
-	if [ -z "$line" ]; then
-		echo "not ok - $name did not come to its end (status $status)"
-		failed=$((failed + 1))
-		return
-	fi
-	read -r p _ f _ s _ <<<"${line//,/}"
-	if [ "$status" != 0 ] && [ "$f" = 0 ]; then
-		echo "not ok - $name ended with status $status"
-		f=1
-	fi
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	tally "$name" "$status" \
+		"$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$said" | tail -n1 || :)"
 }
 
 # Both kernels, their logs, and what the tests said on them.
@@ -93,5 +82,4 @@ if [ "$arg" = all ]; then
 fi
 
 echo "# == all"
-printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+verdict && [ "$passed" -gt 0 ]
