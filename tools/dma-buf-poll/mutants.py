@@ -337,7 +337,7 @@ class Bench:
         out = os.path.join(self.dir, f"guest-{number}")
         command = [os.path.join(HERE, "guest.py"), "--first-failure", "--kernel",
                    os.path.join(obj, "arch/x86/boot/bzImage"), "--out", out,
-                   "--timeout", str(self.limit["guest"]),
+                   "--timeout", str(self.limit["guest"]), "--stall", "120",
                    "--append", f"dma_buf_poll_mutant={number}", "--file", install + ":kselftest"]
         for module in modules:
             command += ["--file", os.path.join(obj, DIR, module) + ":" + module]
