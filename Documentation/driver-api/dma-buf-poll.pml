@@ -287,8 +287,8 @@ inline done(d, result, fence, v, n, who, queue_work, silent)
 				answer(d);
 #if DIRECTIONS == 2
 				if
-				:: (d) == OUT -> answer(IN)
-				:: (d) == IN && !any_left(OUT, n) -> answer(OUT)
+				:: key_ && (d) == OUT -> answer(IN)
+				:: key_ && (d) == IN && !any_left(OUT, n) -> answer(OUT)
 				:: else
 				fi
 #endif

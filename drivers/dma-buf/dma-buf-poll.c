@@ -12,9 +12,10 @@
  * &struct dma_buf: one fence callback, shared by everyone who waits. All of the
  * code below serves one invariant:
  *
- *   Whoever was told "not yet" has an active direction behind them, and an
- *   active direction always ends in a look at the fences which either finds
- *   one more to wait for or wakes those who wait, once.
+ *   Whoever waits and was told "not yet" has an active direction behind them,
+ *   which owes them a wake-up. An active direction ends in a look at the fences
+ *   which either finds one more to wait for or wakes those who wait, once. If
+ *   nobody waits it ends anyway.
  *
  * Life of a direction
  * -------------------
@@ -23,11 +24,15 @@
  *   arming:     the callback is on the fence: armed
  *               every fence has signaled before it was: wake, idle
  *   armed:      the fence signals, it was the last to do so: wake, idle
+ *               it signals and nobody waits: idle
  *               it signals and others are left: the irq_work looks again
  *   irq_work:   finds one of them: arming
- *               finds none, or nobody who waits: wake, idle
+ *               finds none: wake, idle
+ *               finds nobody who waits: idle
  *
- * All but the first are active.
+ * All but the first are @active. @owed says that somebody was told "not yet"
+ * since the last wake-up, and @last at which end of the list of fences to look
+ * for one to wait for.
  *
  * Who may touch what
  * ------------------
@@ -111,10 +116,12 @@ dma_buf_poll_fence_asked(struct dma_buf *dmabuf, struct dma_buf_poll_cb *dcb)
 }
 
 /*
- * Give up the direction and wake those who wait for it, unless somebody does
- * and fences are left: then this returns false and the direction is still the
- * caller's, without a fence, or that of the irq_work if it is to be queued. The
- * unlock ends it: whoever does not own the direction after that must not touch
+ * Called by the owner of the direction, to give it up if all fences have
+ * signaled, which wakes those who wait, or if nobody waits. Then this returns
+ * true. Otherwise it returns false, and the direction stays with the caller, or
+ * goes to the irq_work with @queue_work.
+ *
+ * Whoever does not own the direction any more after the unlock must not touch
  * the buffer, which dma_buf_poll_release() may be waiting to let go. It finds an
  * active direction with a fence to take the callback off, or with the irq_work
  * to wait for, which is why that is queued under the lock, too.
@@ -133,10 +140,11 @@ static bool dma_buf_poll_done(struct dma_buf *dmabuf,
 	bool ready, done;
 
 	spin_lock_irqsave(&dmabuf->poll.lock, flags);
-	fence = rcu_dereference_protected(dcb->fence, true);
+	fence = rcu_dereference_protected(dcb->fence,
+					  lockdep_is_held(&dmabuf->poll.lock));
 	RCU_INIT_POINTER(dcb->fence, NULL);
 
-	/* Beyond the fence that was waited for no other is left. */
+	/* If any is left it is found soonest from the other end. */
 	ready = dma_buf_poll_signaled(dmabuf, dcb->write, !dcb->last);
 	/* Under the lock of the queue: exact. */
 	done = ready || !waitqueue_active(&dmabuf->poll);
@@ -148,9 +156,14 @@ static bool dma_buf_poll_done(struct dma_buf *dmabuf,
 	 * may sit on the very same fence, still to be run, and whoever waits
 	 * for both would be woken a second time for nothing. What may be
 	 * written may be read, so one direction is known.
+	 *
+	 * Not if nobody waits for this one: then the other one alone would be
+	 * in the key, an exclusive waiter could take all of the wake-up, and
+	 * who is arming the other direction right now, with a fence that has
+	 * come since, would sleep on a direction that owes nothing.
 	 */
 	other = dcb->write ? &dmabuf->cb_in : &dmabuf->cb_out;
-	if (ready && other->owed &&
+	if (key && other->owed &&
 	    (dcb->write || dma_buf_poll_signaled(dmabuf, true, true))) {
 		key |= dma_buf_poll_events(other);
 		WRITE_ONCE(other->owed, false);
@@ -178,7 +191,7 @@ static bool dma_buf_poll_done(struct dma_buf *dmabuf,
 
 	/*
 	 * Not the last reference where this is called under the lock of the
-	 * fence: who signals a fence has to hold one until that lock is dropped.
+	 * fence: who signals a fence must hold one until that lock is dropped.
 	 */
 	dma_fence_put(fence);
 	return done;
@@ -224,13 +237,15 @@ static bool dma_buf_poll_try(struct dma_buf *dmabuf,
  * wait for one of those. For nobody it is cheaper not to follow the fences of a
  * busy buffer for ever, and dma_buf_poll_release() relies on that: it takes the
  * callback off the fence it finds in @dcb->fence. So dma_buf_poll_done(), which
- * looks whether somebody waits, stands between any two fences.
+ * looks whether somebody waits, stands between any two fences. (Except in
+ * dma_buf_poll_claim(), whose file cannot be released.)
  *
  * The fence was at the wrong end of the list, so take the one at the other, in
  * turns: whether fences signal in the order of the list or in reverse, one way
- * round is enough. Contexts keep their place in the list, so the end that was
- * right is where to begin the next time. The very first time that is the first
- * fence, as it always used to be: no order has to cost more than it did.
+ * round is enough. Frames that are submitted in the same order fill the slots
+ * in that order, so the end that was right is where to begin the next time. The
+ * very first time that is the first fence, as it always used to be: no order
+ * has to cost more than it did.
  */
 static void dma_buf_poll_work(struct irq_work *work)
 {
@@ -251,7 +266,7 @@ static void dma_buf_poll_work(struct irq_work *work)
  * This arms no matter whether the caller is going to sleep: epoll looks again
  * without a queue function while its entry is already queued, and so does the
  * second round of poll(2). And a fence that is polled has to have its signaling
- * enabled, or polling without a timeout might never see it signal.
+ * enabled, or who polls in a loop without sleeping might never see it signal.
  */
 static noinline bool dma_buf_poll_claim(struct dma_buf *dmabuf,
 					struct dma_buf_poll_cb *dcb)
@@ -400,9 +415,9 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 
 		/*
 		 * This takes the lock of the fence: when it fails the callback
-		 * has run to its end, or is yet to be added. Then the irq_work
-		 * is on its way, or even about to arm once more for somebody
-		 * it saw wait. The next one sees the queue empty.
+		 * has run to its end, and the direction is idle or belongs to
+		 * the irq_work; or that is about to add the callback, for
+		 * somebody it saw wait. The next look sees the queue empty.
 		 */
 		if (fence && dma_fence_remove_callback(fence, &dcb->cb)) {
 			trace_dma_buf_poll_cancel(dmabuf,
