@@ -40,6 +40,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/stringify.h>
 #include <linux/sync_file.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
@@ -72,9 +73,11 @@ enum st_enable {
 	ST_ENABLE_SLOW,
 	ST_ENABLE_SIGNALS,	/* has completed, and says so by itself */
 	ST_ENABLE_SIGNALS_OTHER, /* finds that another fence has completed */
+	ST_ENABLE_CALLS,	/* st_fence.on_enable, and has completed by then */
 	ST_ENABLE_IRQ,		/* completes as soon as interrupts are enabled */
 	ST_ENABLE_TIMER,	/* as above, in the interrupt of a timer */
 	ST_ENABLE_WAITS,	/* until somebody is about to signal it */
+	ST_ENABLE_WAITS_FALSE,	/* likewise, and has completed by then */
 };
 
 /*
@@ -98,6 +101,7 @@ struct st_fence {
 	bool enabling;		/* ST_ENABLE_WAITS is waiting */
 	bool signaling;		/* and this is what it waits for */
 	struct st_fence *other;	/* of ST_ENABLE_SIGNALS_OTHER */
+	void (*on_enable)(struct st_fence *f);
 	void (*on_asked)(struct st_fence *f);
 	void *on_asked_arg;
 };
@@ -146,6 +150,19 @@ static void st_fence_asked(struct st_fence *f)
 		f->asked_locked = true;
 }
 
+/*
+ * Under the lock of another one. Not dma_fence_signal(): on PREEMPT_RT lockdep
+ * takes its dma_fence_begin_signalling() for a sleeping lock there.
+ */
+static void st_signal_nested(struct st_fence *f)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(f->lock, flags);
+	dma_fence_signal_locked(&f->base);
+	spin_unlock_irqrestore(f->lock, flags);
+}
+
 static bool st_fence_enable_signaling(struct dma_fence *fence)
 {
 	struct st_fence *f = to_st_fence(fence);
@@ -163,8 +180,11 @@ static bool st_fence_enable_signaling(struct dma_fence *fence)
 		dma_fence_signal_locked(fence);
 		return false;
 	case ST_ENABLE_SIGNALS_OTHER:
-		dma_fence_signal(&f->other->base);
+		st_signal_nested(f->other);
 		return true;
+	case ST_ENABLE_CALLS:
+		f->on_enable(f);
+		return false;
 	case ST_ENABLE_IRQ:
 		irq_work_queue(&f->work);
 		return true;
@@ -174,6 +194,9 @@ static bool st_fence_enable_signaling(struct dma_fence *fence)
 	case ST_ENABLE_WAITS:
 		st_await_signaler(f);
 		return true;
+	case ST_ENABLE_WAITS_FALSE:
+		st_await_signaler(f);
+		return false;
 	default:
 		return true;
 	}
@@ -1344,7 +1367,7 @@ static void one_wakeup_names_both_directions(struct kunit *test)
  */
 
 /* epoll: the entry is queued while the buffer is idle, and stays */
-static void woken_after_a_look_without_a_queue_function(struct kunit *test)
+static void no_lost_wakeup_after_a_look_without_a_queue_function(struct kunit *test)
 {
 	struct st_buf *buf = st_buf(test);
 	struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
@@ -1364,7 +1387,7 @@ static void woken_after_a_look_without_a_queue_function(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, w->queued, 1U);
 }
 
-static void woken_for_the_direction_that_became_ready(struct kunit *test)
+static void no_lost_wakeup_for_the_direction_that_became_ready(struct kunit *test)
 {
 	struct st_buf *buf = st_buf(test);
 	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
@@ -1387,7 +1410,7 @@ static void woken_for_the_direction_that_became_ready(struct kunit *test)
 }
 
 /* Only one of the exclusive waiters for a direction is, but one of each */
-static void woken_is_every_exclusive_waiter_for_another_direction(struct kunit *test)
+static void no_lost_wakeup_for_exclusive_waiters_for_another_direction(struct kunit *test)
 {
 	int in_first, arm_in_first;
 
@@ -1414,7 +1437,7 @@ static void woken_is_every_exclusive_waiter_for_another_direction(struct kunit *
 }
 
 /* Everybody sees that, not only who comes first */
-static void woken_is_every_waiter(struct kunit *test)
+static void no_lost_wakeup_for_any_waiter(struct kunit *test)
 {
 	struct st_waiter *w[64];
 	struct st_buf *buf = st_buf(test);
@@ -1429,7 +1452,7 @@ static void woken_is_every_waiter(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, st_wakes(w[i]), 1);
 }
 
-static void woken_not_before_a_fence_that_was_added_meanwhile(struct kunit *test)
+static void one_wakeup_not_before_a_fence_that_was_added_meanwhile(struct kunit *test)
 {
 	struct st_buf *buf = st_buf(test);
 	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
@@ -1445,7 +1468,7 @@ static void woken_not_before_a_fence_that_was_added_meanwhile(struct kunit *test
 }
 
 /* The signal has left work to do, and before it is done there is more */
-static void woken_after_a_fence_added_between_signal_and_wake(struct kunit *test)
+static void one_wakeup_after_a_fence_added_between_signal_and_wake(struct kunit *test)
 {
 	struct st_buf *buf = st_buf(test);
 	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
@@ -1474,7 +1497,7 @@ static void woken_after_a_fence_added_between_signal_and_wake(struct kunit *test
 	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
 }
 
-static void woken_when_a_replaced_fence_signals_at_the_latest(struct kunit *test)
+static void no_lost_wakeup_when_a_replaced_fence_signals_at_the_latest(struct kunit *test)
 {
 	int gone;
 
@@ -1500,7 +1523,7 @@ static void woken_when_a_replaced_fence_signals_at_the_latest(struct kunit *test
  * The callback of IN is on a fence that has left, and OUT has answered for IN.
  * Then the fence is back, and who polls now has yet to be told of it.
  */
-static void woken_for_a_fence_that_comes_back(struct kunit *test)
+static void no_lost_wakeup_for_a_fence_that_comes_back(struct kunit *test)
 {
 	struct st_buf *buf = st_buf(test);
 	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
@@ -1524,6 +1547,76 @@ static void woken_for_a_fence_that_comes_back(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
 }
 
+struct st_newcomer {
+	struct dma_resv *resv;
+	struct st_fence *old, *next;
+};
+
+static struct st_newcomer st_newcomer;
+
+/* In the midst of arming: @f is done, so is @old, and then there is @next */
+static void st_signal_and_add(struct st_fence *f)
+{
+	dma_fence_signal_locked(&f->base);
+	st_signal_nested(st_newcomer.old);
+	dma_resv_add_fence(st_newcomer.resv, &st_newcomer.next->base,
+			   DMA_RESV_USAGE_READ);
+}
+
+/*
+ * IN has been answered for, its callback is still to run, and does so while
+ * somebody arms OUT, whose fence has just signaled. If it answered for OUT the
+ * first exclusive waiter would get that, and the one who is about to sleep for
+ * yet another fence nothing.
+ */
+static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct kunit *test)
+{
+	static struct lock_class_key key;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_fence *asked = st_fence(test, ST_ENABLE_CALLS);
+	struct st_fence *next = st_fence(test, ST_ENABLE_TRUE);
+	struct st_waiter *first, *second;
+	int ret;
+
+	lockdep_set_class(&write->own_lock, &key);
+
+	/* The fence of IN leaves, so that OUT answers for both when it signals. */
+	first = st_waiter(test, buf, ST_INOUT);
+	first->exclusive = true;
+	KUNIT_EXPECT_EQ(test, st_look(first), 0U);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(write), 1U);
+	st_replace(buf, write, write, DMA_RESV_USAGE_BOOKKEEP);
+	st_signal(read);
+	KUNIT_EXPECT_EQ(test, st_wakes(first), 1);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(write), 1U);
+
+	st_attach(test, buf, asked, DMA_RESV_USAGE_READ);
+	second = st_waiter(test, buf, ST_OUT);
+	second->exclusive = true;
+
+	st_newcomer.resv = buf->dmabuf->resv;
+	st_newcomer.old = write;
+	st_newcomer.next = next;
+	asked->on_enable = st_signal_and_add;
+
+	dma_resv_lock(buf->dmabuf->resv, NULL);
+	ret = dma_resv_reserve_fences(buf->dmabuf->resv, 1);
+	if (!ret)
+		KUNIT_EXPECT_EQ(test, st_look(second), 0U);
+	dma_resv_unlock(buf->dmabuf->resv);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+
+	KUNIT_EXPECT_TRUE(test, st_is_signaled(asked));
+	KUNIT_EXPECT_TRUE(test, st_is_signaled(write));
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(next), 1U);
+	KUNIT_EXPECT_EQ(test, st_wakes(first) + st_wakes(second), 1);
+	st_signal(next);
+	KUNIT_EXPECT_EQ(test, st_wakes(first) + st_wakes(second), 2);
+	KUNIT_EXPECT_EQ(test, st_look(second), ST_OUT);
+}
+
 static void st_look_when_asked(struct st_fence *f)
 {
 	st_look(f->on_asked_arg);
@@ -1535,7 +1628,7 @@ static void st_look_when_asked(struct st_fence *f)
  * signaled. It looks for another. Meanwhile somebody else polls, finds that
  * other one, and goes to sleep on the claim. Then that has signaled, too.
  */
-static void woken_who_sleeps_on_a_claim_that_comes_to_nothing(struct kunit *test)
+static void no_lost_wakeup_for_who_sleeps_on_a_claim_that_comes_to_nothing(struct kunit *test)
 {
 	struct st_buf *buf = st_buf(test);
 	struct st_fence *a = st_add(test, buf, DMA_RESV_USAGE_WRITE);
@@ -1917,8 +2010,21 @@ static void st_alloc_round(struct st_buf *buf, struct st_waiter *w,
 
 static void no_alloc_in_poll_callback_and_irq_work(struct kunit *test)
 {
+	struct {
+		struct st_buf *buf;
+		struct st_waiter *w;
+		struct st_fence *f[2];
+	} round[8];
 	unsigned int least = UINT_MAX, seen, i;
 	void *p;
+
+	/* No test may end while its probes are there. */
+	for (i = 0; i < ARRAY_SIZE(round); i++) {
+		round[i].buf = st_buf(test);
+		round[i].w = st_waiter(test, round[i].buf, ST_INOUT);
+		round[i].f[0] = st_add(test, round[i].buf, DMA_RESV_USAGE_WRITE);
+		round[i].f[1] = st_add(test, round[i].buf, DMA_RESV_USAGE_KERNEL);
+	}
 
 	st_allocs = 0;
 	st_allocs_task = current;
@@ -1929,27 +2035,20 @@ static void no_alloc_in_poll_callback_and_irq_work(struct kunit *test)
 
 	/*
 	 * Other interrupts may allocate something now and then. What poll does
-	 * it does every time.
+	 * it does every time. A new wait queue entry each is what counts.
 	 */
-	for (i = 0; i < 8; i++) {
-		struct st_buf *buf = st_buf(test);
-		struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
-		struct st_fence *f[2];
-
-		f[0] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
-		f[1] = st_add(test, buf, DMA_RESV_USAGE_KERNEL);
+	for (i = 0; i < ARRAY_SIZE(round); i++) {
 		st_allocs = 0;
-		st_alloc_round(buf, w, f);
+		st_alloc_round(round[i].buf, round[i].w, round[i].f);
 		least = min(least, st_allocs);
-		/* A new wait queue entry each is what counts */
-		KUNIT_EXPECT_EQ(test, atomic_read(&w->wakes), 1);
-		st_cleanup(test);
 	}
 
 	for_each_kernel_tracepoint(st_alloc_tracepoint, NULL);
 	tracepoint_synchronize_unregister();
 	st_allocs_task = NULL;
 
+	for (i = 0; i < ARRAY_SIZE(round); i++)
+		KUNIT_EXPECT_EQ(test, atomic_read(&round[i].w->wakes), 1);
 	if (!seen)
 		kunit_skip(test, "the tracepoints of kmalloc() are silent");
 	KUNIT_EXPECT_EQ(test, least, 0U);
@@ -2325,6 +2424,74 @@ static void anycontext_another_cpu_while_enabling(struct kunit *test)
 	destroy_work_on_stack(&e.work);
 }
 
+struct st_adder {
+	struct work_struct work;
+	struct st_buf *buf;
+	struct st_fence *asked, *next;
+	int ret;
+};
+
+/*
+ * Lets go of the claimer, whose fence has signaled then, while holding the lock
+ * that it needs for the last look, and adds a fence before that.
+ */
+static void st_adder(struct work_struct *work)
+{
+	struct st_adder *a = container_of(work, struct st_adder, work);
+	struct dma_buf *dmabuf = a->buf->dmabuf;
+	unsigned int us;
+
+	dma_resv_lock(dmabuf->resv, NULL);
+	a->ret = dma_resv_reserve_fences(dmabuf->resv, 1);
+
+	for (us = 0; us < 100000 && !READ_ONCE(a->asked->enabling); us++)
+		udelay(1);
+	spin_lock_irq(&dmabuf->poll.lock);
+	WRITE_ONCE(a->asked->signaling, true);
+	for (us = 0; us < 10000 && !st_is_signaled(a->asked); us++)
+		udelay(1);
+	udelay(ST_SLOW_US);
+	if (!a->ret)
+		dma_resv_add_fence(dmabuf->resv, &a->next->base,
+				   DMA_RESV_USAGE_WRITE);
+	spin_unlock_irq(&dmabuf->poll.lock);
+
+	dma_resv_unlock(dmabuf->resv);
+}
+
+/* Nobody else is going to wait for it: the claim is not to be given up then */
+static void anycontext_a_fence_added_on_another_cpu_while_claiming(struct kunit *test)
+{
+	struct st_adder a;
+	int cpu, i;
+
+	cpu = st_other_cpu(test);
+	INIT_WORK_ONSTACK(&a.work, st_adder);
+
+	for (i = 0; i < 16; i++) {
+		struct st_buf *buf = st_buf(test);
+		struct st_waiter *w = st_waiter(test, buf, i & 1 ? ST_IN : ST_OUT);
+
+		a.buf = buf;
+		a.asked = st_fence(test, ST_ENABLE_WAITS_FALSE);
+		a.next = st_fence(test, ST_ENABLE_TRUE);
+		st_attach(test, buf, a.asked, DMA_RESV_USAGE_WRITE);
+		schedule_work_on(cpu, &a.work);
+
+		/* Even if it runs here, before or after: the fence is there */
+		KUNIT_EXPECT_EQ(test, st_look(w), 0U);
+		flush_work(&a.work);
+		KUNIT_EXPECT_EQ(test, a.ret, 0);
+		KUNIT_EXPECT_EQ(test, st_look(w), 0U);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
+		st_signal(a.next);
+		KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+		KUNIT_EXPECT_EQ(test, st_look(w), w->events);
+		st_cleanup(test);
+	}
+	destroy_work_on_stack(&a.work);
+}
+
 /*
  * All fences of a timeline share a lock, and signal in one go while it is held.
  * No driver may be asked for the others meanwhile, nor fences be enabled.
@@ -2625,12 +2792,14 @@ static void anycontext_threads_add_signal_and_wait(struct kunit *test)
  * else's poll makes good for a wake-up that was lost.
  */
 
+#define ST_RACE_MS_MIN		100
+#define ST_RACE_MS_MAX		240000	/* KUnit gives a case 300 s */
+
 static unsigned int race_ms = 1500;
 module_param(race_ms, uint, 0444);
-MODULE_PARM_DESC(race_ms, "how long the threads race, in ms: 100 to 86400000");
+MODULE_PARM_DESC(race_ms, "how long the threads race, in ms: "
+		 __stringify(ST_RACE_MS_MIN) " to " __stringify(ST_RACE_MS_MAX));
 
-#define ST_RACE_MS_MIN		100
-#define ST_RACE_MS_MAX		(24 * 60 * 60 * 1000)
 #define ST_RACE_BUFS		2
 #define ST_RACE_CPUS		4
 #define ST_RACE_WAITERS		4
@@ -3182,15 +3351,16 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE_PARAM(one_wakeup_when_fences_signal_in_a_burst,
 			 st_pattern_gen_params),
 	KUNIT_CASE(one_wakeup_names_both_directions),
-	KUNIT_CASE(woken_after_a_look_without_a_queue_function),
-	KUNIT_CASE(woken_for_the_direction_that_became_ready),
-	KUNIT_CASE(woken_is_every_exclusive_waiter_for_another_direction),
-	KUNIT_CASE(woken_is_every_waiter),
-	KUNIT_CASE(woken_not_before_a_fence_that_was_added_meanwhile),
-	KUNIT_CASE(woken_after_a_fence_added_between_signal_and_wake),
-	KUNIT_CASE(woken_when_a_replaced_fence_signals_at_the_latest),
-	KUNIT_CASE(woken_for_a_fence_that_comes_back),
-	KUNIT_CASE(woken_who_sleeps_on_a_claim_that_comes_to_nothing),
+	KUNIT_CASE(no_lost_wakeup_after_a_look_without_a_queue_function),
+	KUNIT_CASE(no_lost_wakeup_for_the_direction_that_became_ready),
+	KUNIT_CASE(no_lost_wakeup_for_exclusive_waiters_for_another_direction),
+	KUNIT_CASE(no_lost_wakeup_for_any_waiter),
+	KUNIT_CASE(one_wakeup_not_before_a_fence_that_was_added_meanwhile),
+	KUNIT_CASE(one_wakeup_after_a_fence_added_between_signal_and_wake),
+	KUNIT_CASE(no_lost_wakeup_when_a_replaced_fence_signals_at_the_latest),
+	KUNIT_CASE(no_lost_wakeup_for_a_fence_that_comes_back),
+	KUNIT_CASE(no_lost_wakeup_for_who_arms_while_the_other_direction_ends),
+	KUNIT_CASE(no_lost_wakeup_for_who_sleeps_on_a_claim_that_comes_to_nothing),
 	KUNIT_CASE(quiet_polls_of_an_idle_buffer_wake_nobody),
 	KUNIT_CASE(quiet_polls_of_a_busy_buffer_wake_nobody),
 	KUNIT_CASE(quiet_signals_that_nobody_waits_for),
@@ -3218,6 +3388,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(anycontext_an_interrupt_before_arming_returns),
 	KUNIT_CASE(anycontext_another_cpu),
 	KUNIT_CASE(anycontext_another_cpu_while_enabling),
+	KUNIT_CASE(anycontext_a_fence_added_on_another_cpu_while_claiming),
 	KUNIT_CASE_PARAM(anycontext_a_whole_timeline_under_one_lock,
 			 st_pattern_gen_params),
 	KUNIT_CASE(anycontext_fences_of_arrays_and_chains),
