@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -593,6 +594,13 @@ int sched_sample(pid_t tid, struct sched_sample *sample)
 	}
 	fclose(f);
 	return found == 2 ? 0 : -ESRCH;
+}
+
+bool preempt_rt(void)
+{
+	struct utsname uts;
+
+	return !uname(&uts) && strstr(uts.version, "PREEMPT_RT");
 }
 
 bool test_is_spared(const char *fixture)

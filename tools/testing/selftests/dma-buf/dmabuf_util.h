@@ -109,8 +109,13 @@ struct sched_sample {
 	long nvcsw;
 };
 
-/* Of any thread, its state and how often it went to sleep of its own accord. */
+/*
+ * Of any thread, its state and how often it left the processor of its own
+ * accord. That is to sleep, except on PREEMPT_RT: there it also waits for
+ * spinlocks, such as that of the wait queue on which others are woken as well.
+ */
 int sched_sample(pid_t tid, struct sched_sample *sample);
+bool preempt_rt(void);
 
 void sleep_ms(unsigned int ms);
 long long now_ms(void);

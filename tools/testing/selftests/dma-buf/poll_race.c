@@ -60,7 +60,8 @@ static const char usage[] =
 "Usage: poll_race [-t SECONDS] [-s SEED]\n"
 "\n"
 "  -t SECONDS  how long, 1 to 604800 (default 60)\n"
-"  -s SEED     of the random numbers, 0 to 2147483647 (default 1)\n";
+"  -s SEED     of the random numbers, 0 to 2147483647 (default 1)\n"
+"  -h          this\n";
 
 /* A buffer, which whoever wants it duplicates. */
 static struct place {
@@ -1016,6 +1017,7 @@ int main(int argc, char **argv)
 			printf("%s", usage);
 			return 0;
 		default:
+			fprintf(stderr, "%s", usage);
 			return 2;
 		}
 	}

@@ -21,7 +21,7 @@
 /* Whoever drops the last reference frees the buffer before going on. */
 #define AT_ONCE		0
 /* But what io_uring or a socket held is dropped behind one's back. */
-#define SOON		1000
+#define SOON		GIVE_UP_MS
 
 /*
  * SKIP() from wherever it turns out to be necessary. Harnesses before 6.9 go

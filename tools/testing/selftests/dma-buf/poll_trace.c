@@ -5,14 +5,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <string.h>
 #include <sys/mount.h>
-#include <unistd.h>
 
-#include "../kselftest_harness.h"
-
-#include "dmabuf_util.h"
+#include "poll_test.h"
 
 #define BUFINFO		"/sys/kernel/debug/dma_buf/bufinfo"
 #define TRACEFS		"/sys/kernel/tracing"
@@ -29,11 +24,11 @@ FIXTURE_SETUP(trace)
 
 	missing = exporter_missing(EXPORTER_UDMABUF);
 	if (missing)
-		SKIP(return, "%s", missing);
+		SKIP_TEST("%s", missing);
 	ASSERT_EQ(0, dmabuf_create(&self->buf, EXPORTER_UDMABUF));
 	missing = fence_source_missing(FENCES_SW_SYNC, self->buf.fd);
 	if (missing)
-		SKIP(return, "%s", missing);
+		SKIP_TEST("%s", missing);
 	ASSERT_EQ(0, fence_prepare(&self->fence, FENCES_SW_SYNC));
 	ASSERT_EQ(0, fence_attach(&self->fence, &self->buf, FENCE_WRITE));
 }
@@ -44,7 +39,7 @@ FIXTURE_TEARDOWN(trace)
 	dmabuf_destroy(&self->buf);
 }
 
-static int poll_now(int fd, short events)
+static int look(int fd, short events)
 {
 	struct pollfd pfd = { .fd = fd, .events = events };
 
@@ -93,11 +88,11 @@ TEST_F(trace, debugfs_says_which_fence_is_waited_for)
 		SKIP(return, BUFINFO ": %s", strerror(errno));
 
 	ASSERT_EQ(0, bufinfo_lines(ino, "waits for"));
-	ASSERT_EQ(0, poll_now(self->buf.fd, POLLIN));
+	ASSERT_EQ(0, look(self->buf.fd, POLLIN));
 	EXPECT_EQ(1, bufinfo_lines(ino, "poll in waits for: "));
 	EXPECT_EQ(0, bufinfo_lines(ino, "poll out waits for: "));
 
-	ASSERT_EQ(0, poll_now(self->buf.fd, POLLIN | POLLOUT));
+	ASSERT_EQ(0, look(self->buf.fd, POLLIN | POLLOUT));
 	EXPECT_EQ(1, bufinfo_lines(ino, "poll in waits for: "));
 	EXPECT_EQ(1, bufinfo_lines(ino, "poll out waits for: "));
 	/* Its driver is in there, wherever this kernel puts that. */
@@ -120,7 +115,7 @@ TEST_F(trace, debugfs_holds_on_to_nothing)
 	if (before < 0)
 		SKIP(return, "the fences of sw_sync: %s", strerror(-before));
 
-	ASSERT_EQ(0, poll_now(self->buf.fd, POLLIN | POLLOUT));
+	ASSERT_EQ(0, look(self->buf.fd, POLLIN | POLLOUT));
 	for (i = 0; i < 8; i++)
 		ASSERT_EQ(2, bufinfo_lines(self->buf.ino, "waits for"));
 	ASSERT_EQ(0, fence_signal(&self->fence));
@@ -143,7 +138,10 @@ static int write_to(const char *path, const char *text)
 	return len == (ssize_t)strlen(text) ? 0 : -EIO;
 }
 
-/* How often the event was traced for the buffer and the directions, or -errno */
+/*
+ * How often the event was traced for the buffer and the directions, or for any
+ * if that is NULL, or -errno
+ */
 static int traced(const char *event, unsigned long ino, const char *direction)
 {
 	char line[1024], wanted[128];
@@ -153,8 +151,8 @@ static int traced(const char *event, unsigned long ino, const char *direction)
 	f = fopen(TRACEFS "/trace", "r");
 	if (!f)
 		return -errno;
-	snprintf(wanted, sizeof(wanted), "dma_buf_poll_%s: ino=%lu direction=%s context=",
-		 event, ino, direction);
+	snprintf(wanted, sizeof(wanted), "dma_buf_poll_%s: ino=%lu direction=%s%s",
+		 event, ino, direction ?: "", direction ? " context=" : "");
 	while (fgets(line, sizeof(line), f)) {
 		if (strstr(line, wanted))
 			lines++;
@@ -175,13 +173,13 @@ TEST_F(trace, events_tell_the_life_of_a_wait)
 	ASSERT_EQ(0, write_to(TRACEFS "/trace", "\n"));
 	ASSERT_EQ(0, write_to(EVENTS "/enable", "1"));
 
-	EXPECT_EQ(0, poll_now(self->buf.fd, POLLIN));
-	EXPECT_EQ(0, poll_now(self->buf.fd, POLLIN));
+	EXPECT_EQ(0, look(self->buf.fd, POLLIN));
+	EXPECT_EQ(0, look(self->buf.fd, POLLIN));
 	EXPECT_EQ(1, traced("arm", ino, "in"));
 	EXPECT_EQ(0, traced("arm", ino, "out"));
-	EXPECT_EQ(0, poll_now(self->buf.fd, POLLOUT));
+	EXPECT_EQ(0, look(self->buf.fd, POLLOUT));
 	EXPECT_EQ(1, traced("arm", ino, "out"));
-	EXPECT_EQ(0, traced("wake", ino, ""));
+	EXPECT_EQ(0, traced("wake", ino, NULL));
 
 	/* One wake-up for both, which a single fence stood for */
 	EXPECT_EQ(0, fence_signal(&self->fence));
@@ -191,7 +189,7 @@ TEST_F(trace, events_tell_the_life_of_a_wait)
 
 	ASSERT_EQ(0, fence_prepare(&next, FENCES_SW_SYNC));
 	ASSERT_EQ(0, fence_attach(&next, &self->buf, FENCE_READ));
-	EXPECT_EQ(POLLIN, poll_now(self->buf.fd, POLLIN | POLLOUT));
+	EXPECT_EQ(POLLIN, look(self->buf.fd, POLLIN | POLLOUT));
 	EXPECT_EQ(1, traced("arm", ino, "in"));
 	EXPECT_EQ(2, traced("arm", ino, "out"));
 	EXPECT_EQ(0, traced("cancel", ino, "out"));
