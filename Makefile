@@ -67,6 +67,11 @@ help:
 	@echo '  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP'
 	@echo '  KSRC=PATH       a kernel tree of your own instead of the Debian package'
 	@echo '  REFRESH=1       look for a newer version of the package'
+	@echo 'and, for selftest, REPEAT=n (so many times), TESTFLAGS (for each test), SMP=n'
+	@echo '(CPUs), TIMEOUT (of the guest, in seconds), MEMORY (such as 2G); for kunit,'
+	@echo 'KUNIT_FILTER="suite.test"; for test-debug, RUNS="debug kcsan rt up nosmp"; for'
+	@echo 'mutants, MUTANTS="name or glob" and REDO=1 (forget what is known); for igt,'
+	@echo 'IGT_SRC=PATH (a tree of IGT to build the tests in)'
 
 deps:
 	@$(T)/deps.sh build check docs
@@ -117,7 +122,8 @@ check:
 
 clean:
 	rm -rf build/*/stock* build/*/patched* build/*/kselftest* build/*/kunit* \
-		build/*/check-clang build/*/htmldocs*
+		build/*/check-clang build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
+		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
 distclean:
 	rm -rf build "$${XDG_CACHE_HOME:-$$HOME/.cache}/dma-buf-poll"
@@ -137,7 +143,7 @@ coverage:
 
 mutants:
 	@$(T)/deps.sh
-	@$(T)/mutants.py '$(BASE)' $(MUTANTS)
+	@$(T)/mutants.py '$(BASE)' $(if $(MUTANTS),'$(MUTANTS)')
 
 .PHONY: bench bench-compare
 bench:

@@ -12,6 +12,7 @@
 
 base=${1:?usage: check.sh BASE}
 check_base "$base"
+plain_kernels check
 lock "$base"
 "$tools/kernel.sh" "$base" patched --config
 out=$top/build/$base

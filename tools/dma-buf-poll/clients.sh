@@ -15,7 +15,7 @@ shift
 check_base "$base"
 [ "$(base_field "$base" 4)" = all ] ||
 	die "clients: the series for $base does not promise a quiet poll, and has no ioctl to give a buffer any fence"
-[ "${DEBUG:-0}${KCSAN:-0}" = 00 ] || die "clients: on a kernel with checkers a loop has no figures: leave DEBUG and KCSAN out"
+plain_kernels clients
 
 # name, what it is, its program, and the arguments for it
 clients="

@@ -116,6 +116,10 @@ def qemu_command(args, ramdisk, results):
             "-device", display[1], *args.qemu]
 
 
+class Killed(Exception):
+    """QEMU was, by the signal that is the argument, and not by us."""
+
+
 class FirstFailure(Exception):
     """A test has failed, and that is all the caller wants to know."""
 
@@ -195,6 +199,8 @@ def boot(args, ramdisk, console, results):
                     qemu.wait()
                 follower.over.set()
                 follower.join()
+            if qemu.returncode < 0:
+                raise Killed(-qemu.returncode)
     return True
 
 
@@ -253,6 +259,8 @@ def tail(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    # Its own status is 2, which is said of logs here.
+    parser.error = lambda text: die(NO_HOST, text)
     parser.add_argument("--kernel", required=True)
     parser.add_argument("--out", required=True, help="prefix of the logs: OUT.console, OUT.results")
     parser.add_argument("--file", action="append", default=[], metavar="HOST[:GUEST]")
@@ -287,7 +295,7 @@ def main():
             die(NO_HOST, f"no function in {args.kcsan_ours}")
     if not args.shell and not args.job:
         die(NO_HOST, "no job for the guest")
-    if args.timeout <= 0 or args.boot_timeout <= 0 or args.stall < 0 or args.smp < 1:
+    if not (args.timeout > 0 and args.boot_timeout > 0 and args.stall >= 0 and args.smp > 0):
         die(NO_HOST, "time-outs and the number of CPUs must be more than 0")
 
     os.makedirs(os.path.dirname(os.path.abspath(args.out)), exist_ok=True)
@@ -305,6 +313,9 @@ def main():
                 return judge(console, results, ours)
         except FirstFailure:
             return FAILED
+        except Killed as killed:
+            die(NO_HOST, f"QEMU was killed by signal {killed}, is the memory full? The guest's last "
+                         f"output: {tail(results)} (see {console})")
         except Stalled:
             die(HUNG, f"the guest hung: nothing said for {args.stall:g} s, its last output: "
                       f"{tail(results)} (see {console})")

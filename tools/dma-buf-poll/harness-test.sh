@@ -10,6 +10,7 @@
 
 base=${1:?usage: harness-test.sh BASE}
 check_base "$base"
+plain_kernels harness-test
 "$tools/kernel.sh" "$base" patched
 kernel=$top/build/$base/patched/arch/x86/boot/bzImage
 tmp=$(mktemp -d)
@@ -49,6 +50,9 @@ refuses "an unknown run of test-debug" "no run 'fast'" m test-debug BASE="$base"
 refuses "test-debug with a flavour of its own" "leave out" m test-debug BASE="$base" KCSAN=1
 refuses "coverage on the classic series" "no dma-buf-poll.c there" m coverage BASE=5.10
 refuses "an unknown mutant" "no mutant 'nonsense'" "$tools/mutants.py" "$base" nonsense
+refuses "a flavour for those who have kernels of their own" "leave out RT=1" m trace BASE="$base" RT=1
+refuses "a number of CPUs for those who have their own" "leave out SMP=4" env SMP=4 "$tools/run.sh" "$base"
+refuses "a time-out that is none" "invalid float value: '10m'" env TIMEOUT=10m "$tools/selftest.sh" "$base" patched
 refuses "a test that does not exist" "no test nonsense" m selftest BASE="$base" TESTS=nonsense
 refuses "a client that does not exist" "no client nonsense: there are .*libuv" m clients BASE="$base" CLIENTS=nonsense
 refuses "a number of runs that is none" "REPEAT=x" env REPEAT=x "$tools/selftest.sh" "$base" patched
@@ -151,7 +155,7 @@ refuses "a reason for a line that is reached" "'b..;', line: ran, or is not ther
 if counted 0 2 >/dev/null && grep -q '^3 passed, 0 failed, 1 skipped' "$tmp/said"; then
 	ok "a line that no test reaches, for a reason"
 else
-	not_ok "a line that no test reaches, for a reason" <"$tmp/out"
+	not_ok "a line that no test reaches, for a reason" <"$tmp/said"
 fi
 if race "other / another" >"$tmp/out" 2>&1 && grep -q '^# KCSAN: .*: other / another (1 times)' "$tmp/out"; then
 	ok "a data race of the base is listed, not judged"

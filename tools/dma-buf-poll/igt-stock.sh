@@ -15,6 +15,7 @@
 base=${1:?usage: igt-stock.sh BASE [TEST]...}
 shift
 check_base "$base"
+plain_kernels igt-stock
 
 # All that runs on vgem, virtio-gpu or no device at all, and uses fences,
 # buffers or files of DRM in any way.
@@ -125,7 +126,7 @@ for t in $*; do
 done"
 	"$tools/guest.py" --kernel "$out/$variant/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
 		--boot-timeout 120 --timeout "${TIMEOUT:-2400}" \
-		--append "tsc=unstable rcupdate.rcu_cpu_stall_timeout=120" \
+		--append "rcupdate.rcu_cpu_stall_timeout=120" \
 		--qemu=-fsdev --qemu "local,id=root,path=$sysroot,security_model=none,readonly=on" \
 		--qemu=-device --qemu virtio-9p-pci,fsdev=root,mount_tag=root \
 		"$job" | while IFS= read -r line; do

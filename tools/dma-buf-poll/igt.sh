@@ -210,7 +210,7 @@ done"
 		 "$tools/guest.py" "${virgl[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
 			--out "$log" --boot-timeout 120 --smp "${SMP:-2}" \
 			--timeout "${TIMEOUT:-$((REPEAT * 900))}" \
-			--append "tsc=unstable rcupdate.rcu_cpu_stall_timeout=120 ${APPEND-}" \
+			--append "rcupdate.rcu_cpu_stall_timeout=120 ${APPEND-}" \
 			--file "$root:." "$job" 2>"$log.error"
 		 echo "guest-status: $?")
 

@@ -48,7 +48,7 @@ flavours=(debug kcsan rt nosmp gcov)
 # check_repeat: REPEAT, how many times to run what is asked for, or one line
 check_repeat() {
 	case ${REPEAT:=1} in
-	*[!0-9]*|0) die "REPEAT=$REPEAT: say how many times, 1 or more" ;;
+	*[!0-9]*|0*) die "REPEAT=$REPEAT: say how many times, 1 or more" ;;
 	esac
 }
 
@@ -65,6 +65,17 @@ flavour() {
 		name+=-$kind
 	done
 	printf '%s\n' "$name"
+}
+
+# plain_kernels WHAT: it runs what is built without any of these, and on as many
+# CPUs as it likes
+plain_kernels() {
+	local name
+
+	name=$(flavour '')
+	name=${name#-}
+	[ -z "$name" ] || die "$1 has kernels of its own: leave out ${name^^}=1"
+	[ -z "${SMP-}" ] || die "$1 has a number of CPUs of its own: leave out SMP=$SMP"
 }
 
 # need_space DIR GIB: fail now with one line and not later with a thousand

@@ -62,6 +62,8 @@ class Run:
         # The tests that the kernel did not survive: name -> what became of it
         self.down = OrderedDict()
         self.running = ""
+        # What runs in the guest, and how many tests it promised and gave
+        self.programs = []
         try:
             with open(prefix + ".results", encoding="utf-8", errors="replace") as source:
                 text = source.read()
@@ -76,10 +78,31 @@ class Run:
         elif "Kernel panic" in console:
             cause = PANIC.search(console)
             self.trouble = "panic: " + (cause.group(1).strip() if cause else "see the console")
-        elif not re.search(r"^guest: exit \d+", console, re.M):
-            self.trouble = "the guest did not end by itself"
+        else:
+            self.trouble = self.judge_end(re.search(r"^guest: exit (\d+)", console, re.M))
+
+    def judge_end(self, ended):
+        """What is wrong although no test failed, or nothing"""
+        if not ended:
+            return "the guest did not end by itself"
+        for name, plan, given in self.programs:
+            if given < plan:
+                return f"{name} ended after {given} of {plan} tests"
+        if ended.group(1) != "0" and "fail" not in [state for state, _ in self.tests.values()]:
+            return "the job failed, and no test says why"
+        return None
 
     def line(self, raw):
+        match = re.match(r"# run: (\S+)", raw)
+        if match:
+            self.programs.append([match.group(1), 0, 0])
+            return
+        match = re.match(r"1\.\.(\d+)", raw)
+        if match and self.programs:
+            self.programs[-1][1] = int(match.group(1))
+            return
+        if self.programs and re.match(r"(not )?ok \d+", raw):
+            self.programs[-1][2] += 1
         match = RUNNING.match(raw)
         if match:
             self.running = match.group(1)
@@ -127,6 +150,10 @@ class Run:
         return [name for name, (state, _) in self.tests.items()
                 if state == "fail" and self.is_promised(name)]
 
+    def untested(self):
+        """The lines of the contract of which nothing is known"""
+        return [line for line in self.promised if not any(self.count(line)[:2])]
+
     def cell(self, line):
         passed, failed, skipped = self.count(line)
         if self.trouble and not self.down and not passed + failed + skipped:
@@ -173,6 +200,8 @@ def show_table(base, stock, ours):
         print(f"skipped on the series: {len(names)} x {why}")
     for name in ours.failed():
         print(f"failed on the series: {name}")
+    for line in ours.untested():
+        print(f"not tested on the series: {line}")
 
 
 def show_tests(base, stock, ours):
@@ -189,6 +218,8 @@ def show_tests(base, stock, ours):
         tell(state, f"series: {name}", why)
     if ours.trouble:
         tell("fail", "series: the guest", ours.trouble)
+    for line in ours.untested():
+        tell("fail", f"series: {line}", "nothing tests it")
 
     # What is known of the stock kernels, DESIGN section 6.
     if base == "5.10":
@@ -238,7 +269,7 @@ def main():
     if tests:
         sys.exit(0 if show_tests(base, stock, ours) else 1)
     show_table(base, stock, ours)
-    sys.exit(1 if ours.failed() or ours.trouble else 0)
+    sys.exit(1 if ours.failed() or ours.trouble or ours.untested() else 0)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 
 base=${1:?usage: run.sh BASE}
 check_base "$base"
+plain_kernels run
 
 # What an earlier run said is no result of this one, should it end early.
 rm -f "$top/build/$base/log"/selftest-{stock,patched}.{results,console}

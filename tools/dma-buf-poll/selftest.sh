@@ -7,7 +7,8 @@
 # that of the KUnit modules of the kernel, where it has any. The
 # tests are what `make kselftest-install TARGETS=dma-buf` installs; name some of
 # them to run only those. TESTFLAGS goes to each, REPEAT=n runs all n times, and
-# SMP=n gives the guest n CPUs.
+# SMP=n gives the guest n CPUs. TIMEOUT is that of the guest, in seconds, MEMORY what it has, such as 2G,
+# and APPEND goes to the command line of its kernel.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -19,10 +20,14 @@ check_variant "$variant"
 name=$(flavour "$variant")
 check_repeat
 
-"$tools/kernel.sh" "$base" "$variant"
-
 out=$top/build/$base
 src=$out/src
+prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
+# What an earlier run said is no result of this one, should it end early.
+[ "${1-}" = --build-only ] || rm -f "$prefix".{results,console} "$prefix".boot*
+
+"$tools/kernel.sh" "$base" "$variant"
+
 install=$out/kselftest
 log=$out/log/kselftest-build.log
 mkdir -p "$out/log"
@@ -78,11 +83,11 @@ if [ $# = 0 ] && [ "$variant" = patched ]; then
 		[ -f "$module" ] || continue
 		files+=(--file "$module:${module##*/}")
 		job+="echo '# run: ${module##*/}'
-insmod /${module##*/} || failed=1
+insmod /${module##*/} || { echo 'not ok 1 ${module##*/}_loads'; failed=1; }
 "
 	done
 	job+="for r in /sys/kernel/debug/kunit/*/results; do
-	[ -f \"\$r\" ] || continue
+	[ -f \"\$r\" ] || { echo 'not ok 1 kunit_has_results'; failed=1; continue; }
 	sed 's/^    \\(ok\\|not ok\\)/\\1/' \"\$r\" | tee /tmp/kunit
 	! grep -q '^not ok' /tmp/kunit || failed=1
 done
@@ -134,9 +139,6 @@ if [ "${KCSAN:-0}" = 1 ]; then
 		awk '$2 ~ /^[tT]$/ { print $3 }' | sort -u >"$out/log/kcsan-ours"
 	more+=(--kcsan-ours "$out/log/kcsan-ours")
 fi
-prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
-rm -f "$prefix".boot*
-
 # A stock kernel may not survive a test, or not come back from it. That is a
 # result like others: say so, and go on with the fixtures not yet begun in
 # another boot. For the series it is the end.

@@ -9,6 +9,7 @@
 
 base=${1:?usage: send-check.sh BASE}
 check_base "$base"
+plain_kernels send-check
 lock "$base"
 "$tools/kernel.sh" "$base" patched
 "$tools/series.sh" "$base"

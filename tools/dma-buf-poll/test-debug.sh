@@ -9,8 +9,8 @@
 #   up      the usual kernel with one CPU
 #   nosmp   a kernel without SMP
 #
-# Each run is the kselftest, its stress and fuzz included, and KUnit. The log of
-# the guest has to be clean as well: guest.py knows what no kernel should print.
+# Each run is the kselftest with its fuzzer, KUnit, and, except for up, poll_race.
+# The log of the guest has to be clean as well: guest.py knows what no kernel should print.
 # Ends with N passed, N failed, N skipped over all runs.
 
 . "${BASH_SOURCE%/*}/lib.sh"
@@ -24,8 +24,7 @@ runs=("$@")
 for run in "${runs[@]}"; do
 	[[ " ${all[*]} " = *" $run "* ]] || die "no run '$run': there are ${all[*]}"
 done
-[ -z "$(flavour '')" ] || die "test-debug builds kernels of its own: leave out ${all[*]^^}=1"
-[ -z "${SMP-}" ] || die "test-debug has a number of CPUs for each run: leave out SMP=$SMP"
+plain_kernels test-debug
 
 "$tools/compose.sh" "$base"
 out=$top/build/$base

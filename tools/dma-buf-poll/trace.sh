@@ -12,6 +12,7 @@
 
 base=${1:?usage: trace.sh BASE}
 check_base "$base"
+plain_kernels trace
 [ "$base" != 5.10 ] || die "trace: the classic rework of 5.10 has no trace events"
 
 for tool in /usr/bin/trace-cmd /usr/bin/python3; do
