@@ -1253,6 +1253,44 @@ static bool parse_op(char *text, struct op *op)
 	return !strtok_r(NULL, " \t", &save);
 }
 
+/* What such a step looks like, or which there are. */
+static void explain_op(const char *step)
+{
+	size_t len = strcspn(step, " \t\r");
+	const struct op_type *type = op_types;
+	unsigned int i;
+
+	while (type < op_types + ARRAY_SIZE(op_types) &&
+	       (strlen(type->name) != len || strncmp(type->name, step, len)))
+		type++;
+	if (type == op_types + ARRAY_SIZE(op_types)) {
+		fprintf(stderr, "there are");
+		for (i = 0; i < ARRAY_SIZE(op_types); i++)
+			fprintf(stderr, " %s", op_types[i].name);
+		return;
+	}
+
+	fprintf(stderr, "it is %s", type->name);
+	for (i = 0; type->args[i]; i++) {
+		switch (type->args[i]) {
+		case 'U':
+			fprintf(stderr, " read|write");
+			break;
+		case 'H':
+			fprintf(stderr, " single|multi");
+			break;
+		case 'K':
+			fprintf(stderr, " KIND, such as %s,", wait_kind_name(WAIT_POLL));
+			break;
+		case 'M':
+			fprintf(stderr, " EVENTS, such as in+out");
+			break;
+		default:
+			fprintf(stderr, " 0-%u", arg_below(type->args[i]) - 1);
+		}
+	}
+}
+
 /* Semicolons or newlines between the steps, # up to the end of a line. */
 static void parse_program(const char *text, struct program *p)
 {
@@ -1275,7 +1313,9 @@ static void parse_program(const char *text, struct program *p)
 			exit(2);
 		}
 		if (!parse_op(step, &p->ops[p->n++])) {
-			fprintf(stderr, "error: no step of a program: '%s'\n", shown);
+			fprintf(stderr, "error: no step of a program: '%s': ", shown);
+			explain_op(shown + strspn(shown, " \t"));
+			fprintf(stderr, "\n");
 			exit(2);
 		}
 	}
@@ -1714,25 +1754,23 @@ static void run_random(long steps, long seconds)
 	result(!kernel_log_warnings(log), "anycontext", "kernel_log");
 }
 
-static int run_one(const char *text)
+static int run_one(const char *text, struct program *p)
 {
 	static char shown[MAX_TEXT];
-	struct program p;
 	bool ok;
 
-	parse_program(text, &p);
 	if (!ring && needs_ring(text))
 		ksft_exit_skip("%s\n", wait_kind_missing(WAIT_IO_URING_MULTISHOT));
-	current = p;
+	current = *p;
 	ksft_print_header();
 	ksft_set_plan(1);
-	ok = run_program(&p);
-	print_program(shown, &p);
+	ok = run_program(p);
+	print_program(shown, p);
 	fflush(stdout);
 	dprintf(STDOUT_FILENO, "# ran: %s\n", shown);
 	if (!ok)
 		ksft_print_msg("%s breaks in step %d: %s\n", line_names[violation.line],
-			       p.n, violation.text);
+			       p->n, violation.text);
 	if (ok)
 		ksft_test_result_pass("replay\n");
 	else
@@ -1828,6 +1866,7 @@ int main(int argc, char **argv)
 	const unsigned int tests = ARRAY_SIZE(known_programs) + LINES + 1;
 	const struct known_program *known;
 	const char *why, *program = NULL;
+	struct program replayed;
 	long steps = 0, seconds = 0;
 	bool seeded = false;
 	pthread_t watchdog;
@@ -1869,7 +1908,9 @@ int main(int argc, char **argv)
 	if (!steps)
 		steps = 120000;
 
-	if (!program) {
+	if (program) {
+		parse_program(program, &replayed);
+	} else {
 		ksft_print_header();
 		ksft_set_plan(tests);
 	}
@@ -1894,7 +1935,7 @@ int main(int argc, char **argv)
 	begin_world();
 	must(!pthread_create(&watchdog, NULL, see_progress, NULL), "thread");
 	if (program)
-		return run_one(program);
+		return run_one(program, &replayed);
 	if (!ring)
 		ksft_print_msg("without io_uring: %s\n",
 			       wait_kind_missing(WAIT_IO_URING_MULTISHOT));
