@@ -10,9 +10,9 @@ variant=${2:?usage: shell.sh BASE VARIANT}
 check_base "$base"
 check_variant "$variant"
 name=$(flavour "$variant")
+[ -t 0 ] || die "make shell wants a terminal"
 "$tools/kernel.sh" "$base" "$variant"
 out=$top/build/$base
-[ -t 0 ] || die "make shell wants a terminal"
 say "^A x ends QEMU"
 files=()
 [ ! -d "$out/kselftest" ] || files=(--file "$out/kselftest:kselftest")
