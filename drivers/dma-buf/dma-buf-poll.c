@@ -246,6 +246,9 @@ static bool dma_buf_poll_try(struct dma_buf *dmabuf,
  * in that order, so the end that was right is where to begin the next time. The
  * very first time that is the first fence, as it always used to be: no order
  * has to cost more than it did.
+ *
+ * This goes round only for a fence that turns out to have signaled when it is
+ * to be waited for: one less for each round.
  */
 static void dma_buf_poll_work(struct irq_work *work)
 {
