@@ -353,7 +353,8 @@ static bool is_request(enum wait_kind kind)
 
 /*
  * Fences have signaled. If they were several, one direction may have become
- * ready before the other, and a request that waits for both may be told so.
+ * ready before the other, and a request that waits for both may be told so. A
+ * thread takes longer to look, except on PREEMPT_RT, where it can run in between.
  */
 static void wake(struct buffer *b, bool several)
 {
@@ -396,7 +397,7 @@ static void wake(struct buffer *b, bool several)
 		if (!s->waiter || s->buffer != b || !(s->events & woken))
 			continue;
 		s->woken = true;
-		s->partly = several && is_request(s->kind);
+		s->partly = several && (is_request(s->kind) || preempt_rt());
 	}
 }
 
