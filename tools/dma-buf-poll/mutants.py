@@ -433,12 +433,12 @@ class Results:
                 self.known = json.load(source)
 
     def save(self, key, killer):
-        # A machine that was busy with other things is no reason for ever.
-        if re.search(r"a hang|hung|lockup|rcu: INFO", killer):
-            return
         with self.lock:
             self.known[key] = killer
-            write(json.dumps(self.known, indent=1, sort_keys=True), self.path + ".new")
+            # A machine that was busy with other things is no reason for ever.
+            kept = {key: killer for key, killer in self.known.items()
+                    if not re.search(r"a hang|hung|lockup|rcu: INFO", killer)}
+            write(json.dumps(kept, indent=1, sort_keys=True), self.path + ".new")
             os.replace(self.path + ".new", self.path)
 
 
