@@ -353,8 +353,8 @@ static bool is_request(enum wait_kind kind)
 
 /*
  * Fences have signaled. If they were several, one direction may have become
- * ready before the other, and a request that waits for both may be told so. A
- * thread takes longer to look, except on PREEMPT_RT, where it can run in between.
+ * ready before the other, and who waits for both may be told so: a request, and
+ * a thread if it gets to look on another CPU, or on PREEMPT_RT, in between.
  */
 static void wake(struct buffer *b, bool several)
 {
@@ -397,7 +397,7 @@ static void wake(struct buffer *b, bool several)
 		if (!s->waiter || s->buffer != b || !(s->events & woken))
 			continue;
 		s->woken = true;
-		s->partly = several && (is_request(s->kind) || preempt_rt());
+		s->partly = several;
 	}
 }
 
