@@ -101,9 +101,9 @@ struct st_fence {
 	bool enabling;		/* ST_ENABLE_WAITS is waiting */
 	bool signaling;		/* and this is what it waits for */
 	struct st_fence *other;	/* of ST_ENABLE_SIGNALS_OTHER */
-	void (*on_enable)(struct st_fence *f);
+	void (*on_enable)(struct st_fence *f);	/* of ST_ENABLE_CALLS */
 	void (*on_asked)(struct st_fence *f);
-	void *on_asked_arg;
+	void *arg;		/* of on_enable and on_asked */
 };
 
 struct st_env {
@@ -133,14 +133,20 @@ static void st_start_timer(struct st_fence *f, unsigned int us)
 	hrtimer_start(&f->timer, ns_to_ktime(us * NSEC_PER_USEC), ST_TIMER_MODE);
 }
 
-/* Holding the lock that the other CPU wants to have by now, or soon */
-static void st_await_signaler(struct st_fence *f)
+/* Until another CPU sets it, or has had the time to */
+static void st_await_flag(const bool *flag)
 {
 	unsigned int us;
 
-	WRITE_ONCE(f->enabling, true);
-	for (us = 0; us < 100000 && !READ_ONCE(f->signaling); us++)
+	for (us = 0; us < 100000 && !READ_ONCE(*flag); us++)
 		udelay(1);
+}
+
+/* Holding the lock that the other CPU wants to have by now, or soon */
+static void st_await_signaler(struct st_fence *f)
+{
+	WRITE_ONCE(f->enabling, true);
+	st_await_flag(&f->signaling);
 	udelay(ST_SLOW_US);
 }
 
@@ -1552,15 +1558,14 @@ struct st_newcomer {
 	struct st_fence *old, *next;
 };
 
-static struct st_newcomer st_newcomer;
-
 /* In the midst of arming: @f is done, so is @old, and then there is @next */
 static void st_signal_and_add(struct st_fence *f)
 {
+	struct st_newcomer *n = f->arg;
+
 	dma_fence_signal_locked(&f->base);
-	st_signal_nested(st_newcomer.old);
-	dma_resv_add_fence(st_newcomer.resv, &st_newcomer.next->base,
-			   DMA_RESV_USAGE_READ);
+	st_signal_nested(n->old);
+	dma_resv_add_fence(n->resv, &n->next->base, DMA_RESV_USAGE_READ);
 }
 
 /*
@@ -1577,6 +1582,9 @@ static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct ku
 	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
 	struct st_fence *asked = st_fence(test, ST_ENABLE_CALLS);
 	struct st_fence *next = st_fence(test, ST_ENABLE_TRUE);
+	struct st_newcomer n = {
+		.resv = buf->dmabuf->resv, .old = write, .next = next,
+	};
 	struct st_waiter *first, *second;
 	int ret;
 
@@ -1596,10 +1604,8 @@ static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct ku
 	second = st_waiter(test, buf, ST_OUT);
 	second->exclusive = true;
 
-	st_newcomer.resv = buf->dmabuf->resv;
-	st_newcomer.old = write;
-	st_newcomer.next = next;
 	asked->on_enable = st_signal_and_add;
+	asked->arg = &n;
 
 	dma_resv_lock(buf->dmabuf->resv, NULL);
 	ret = dma_resv_reserve_fences(buf->dmabuf->resv, 1);
@@ -1619,7 +1625,7 @@ static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct ku
 
 static void st_look_when_asked(struct st_fence *f)
 {
-	st_look(f->on_asked_arg);
+	st_look(f->arg);
 	f->done = true;
 }
 
@@ -1637,7 +1643,7 @@ static void no_lost_wakeup_for_who_sleeps_on_a_claim_that_comes_to_nothing(struc
 
 	st_attach(test, buf, b, DMA_RESV_USAGE_WRITE);
 	a->on_asked = st_look_when_asked;
-	a->on_asked_arg = w;
+	a->arg = w;
 
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), ST_IN);
 	KUNIT_EXPECT_EQ(test, w->queued, 1U);
@@ -2328,19 +2334,6 @@ static void anycontext_an_interrupt_before_arming_returns(struct kunit *test)
 	}
 }
 
-static long st_signal_enabling(void *data)
-{
-	struct st_fence *f = data;
-	unsigned int us;
-
-	for (us = 0; us < 100000 && !READ_ONCE(f->enabling); us++)
-		udelay(1);
-	WRITE_ONCE(f->signaling, true);
-	st_signal(f);
-
-	return 0;
-}
-
 static long st_signal_here(void *f)
 {
 	st_signal(f);
@@ -2387,7 +2380,11 @@ struct st_enabler {
 
 static void st_enabler(struct work_struct *work)
 {
-	st_signal_enabling(container_of(work, struct st_enabler, work)->f);
+	struct st_fence *f = container_of(work, struct st_enabler, work)->f;
+
+	st_await_flag(&f->enabling);
+	WRITE_ONCE(f->signaling, true);
+	st_signal(f);
 }
 
 /* Another CPU waits for the lock under which the driver enables its fence */
@@ -2444,8 +2441,7 @@ static void st_adder(struct work_struct *work)
 	dma_resv_lock(dmabuf->resv, NULL);
 	a->ret = dma_resv_reserve_fences(dmabuf->resv, 1);
 
-	for (us = 0; us < 100000 && !READ_ONCE(a->asked->enabling); us++)
-		udelay(1);
+	st_await_flag(&a->asked->enabling);
 	spin_lock_irq(&dmabuf->poll.lock);
 	WRITE_ONCE(a->asked->signaling, true);
 	for (us = 0; us < 10000 && !st_is_signaled(a->asked); us++)
