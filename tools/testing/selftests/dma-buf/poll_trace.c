@@ -39,13 +39,6 @@ FIXTURE_TEARDOWN(trace)
 	dmabuf_destroy(&self->buf);
 }
 
-static int look(int fd, short events)
-{
-	struct pollfd pfd = { .fd = fd, .events = events };
-
-	return poll(&pfd, 1, 0) < 0 ? -errno : pfd.revents;
-}
-
 /*
  * How many lines of what bufinfo says about the buffer hold both, or -errno.
  * The first line of a buffer is the one with its inode number.
@@ -88,11 +81,11 @@ TEST_F(trace, debugfs_says_which_fence_is_waited_for)
 		SKIP(return, BUFINFO ": %s", strerror(errno));
 
 	ASSERT_EQ(0, bufinfo_lines(ino, "waits for"));
-	ASSERT_EQ(0, look(self->buf.fd, POLLIN));
+	ASSERT_EQ(0, wait_now(WAIT_POLL, self->buf.fd, POLLIN));
 	EXPECT_EQ(1, bufinfo_lines(ino, "poll in waits for: "));
 	EXPECT_EQ(0, bufinfo_lines(ino, "poll out waits for: "));
 
-	ASSERT_EQ(0, look(self->buf.fd, POLLIN | POLLOUT));
+	ASSERT_EQ(0, wait_now(WAIT_POLL, self->buf.fd, POLLIN | POLLOUT));
 	EXPECT_EQ(1, bufinfo_lines(ino, "poll in waits for: "));
 	EXPECT_EQ(1, bufinfo_lines(ino, "poll out waits for: "));
 	/* Its driver is in there, wherever this kernel puts that. */
@@ -115,7 +108,7 @@ TEST_F(trace, debugfs_holds_on_to_nothing)
 	if (before < 0)
 		SKIP(return, "the fences of sw_sync: %s", strerror(-before));
 
-	ASSERT_EQ(0, look(self->buf.fd, POLLIN | POLLOUT));
+	ASSERT_EQ(0, wait_now(WAIT_POLL, self->buf.fd, POLLIN | POLLOUT));
 	for (i = 0; i < 8; i++)
 		ASSERT_EQ(2, bufinfo_lines(self->buf.ino, "waits for"));
 	ASSERT_EQ(0, fence_signal(&self->fence));
@@ -173,11 +166,11 @@ TEST_F(trace, events_tell_the_life_of_a_wait)
 	ASSERT_EQ(0, write_to(TRACEFS "/trace", "\n"));
 	ASSERT_EQ(0, write_to(EVENTS "/enable", "1"));
 
-	EXPECT_EQ(0, look(self->buf.fd, POLLIN));
-	EXPECT_EQ(0, look(self->buf.fd, POLLIN));
+	EXPECT_EQ(0, wait_now(WAIT_POLL, self->buf.fd, POLLIN));
+	EXPECT_EQ(0, wait_now(WAIT_POLL, self->buf.fd, POLLIN));
 	EXPECT_EQ(1, traced("arm", ino, "in"));
 	EXPECT_EQ(0, traced("arm", ino, "out"));
-	EXPECT_EQ(0, look(self->buf.fd, POLLOUT));
+	EXPECT_EQ(0, wait_now(WAIT_POLL, self->buf.fd, POLLOUT));
 	EXPECT_EQ(1, traced("arm", ino, "out"));
 	EXPECT_EQ(0, traced("wake", ino, NULL));
 
@@ -189,7 +182,7 @@ TEST_F(trace, events_tell_the_life_of_a_wait)
 
 	ASSERT_EQ(0, fence_prepare(&next, FENCES_SW_SYNC));
 	ASSERT_EQ(0, fence_attach(&next, &self->buf, FENCE_READ));
-	EXPECT_EQ(POLLIN, look(self->buf.fd, POLLIN | POLLOUT));
+	EXPECT_EQ(POLLIN, wait_now(WAIT_POLL, self->buf.fd, POLLIN | POLLOUT));
 	EXPECT_EQ(1, traced("arm", ino, "in"));
 	EXPECT_EQ(2, traced("arm", ino, "out"));
 	EXPECT_EQ(0, traced("cancel", ino, "out"));
