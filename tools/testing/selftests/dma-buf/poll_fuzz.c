@@ -1234,36 +1234,45 @@ static bool parse_arg(char type, char *word, uint8_t *arg)
 	return end != word && !*end && n < arg_below(type);
 }
 
+#define BLANKS	" \t\r"
+
+/* The step of the name at the beginning of text; as many as there are if none. */
+static unsigned int op_named(const char *text)
+{
+	size_t len = strcspn(text, BLANKS);
+	unsigned int code;
+
+	for (code = 0; code < ARRAY_SIZE(op_types); code++) {
+		if (strlen(op_types[code].name) == len &&
+		    !strncmp(op_types[code].name, text, len))
+			break;
+	}
+	return code;
+}
+
 static bool parse_op(char *text, struct op *op)
 {
-	char *save, *word = strtok_r(text, " \t", &save);
+	char *save, *word = strtok_r(text, BLANKS, &save);
 	const char *args;
 	unsigned int i;
 
-	for (op->code = 0; op->code < ARRAY_SIZE(op_types); op->code++) {
-		if (!strcmp(word, op_types[op->code].name))
-			break;
-	}
+	op->code = op_named(word);
 	if (op->code == ARRAY_SIZE(op_types))
 		return false;
 	args = op_types[op->code].args;
 	for (i = 0; args[i]; i++) {
-		if (!parse_arg(args[i], strtok_r(NULL, " \t", &save), &op->arg[i]))
+		if (!parse_arg(args[i], strtok_r(NULL, BLANKS, &save), &op->arg[i]))
 			return false;
 	}
-	return !strtok_r(NULL, " \t", &save);
+	return !strtok_r(NULL, BLANKS, &save);
 }
 
 /* What such a step looks like, or which there are. */
 static void explain_op(const char *step)
 {
-	size_t len = strcspn(step, " \t\r");
-	const struct op_type *type = op_types;
+	const struct op_type *type = &op_types[op_named(step)];
 	unsigned int i;
 
-	while (type < op_types + ARRAY_SIZE(op_types) &&
-	       (strlen(type->name) != len || strncmp(type->name, step, len)))
-		type++;
 	if (type == op_types + ARRAY_SIZE(op_types)) {
 		fprintf(stderr, "there are");
 		for (i = 0; i < ARRAY_SIZE(op_types); i++)
@@ -1307,7 +1316,7 @@ static void parse_program(const char *text, struct program *p)
 	p->n = 0;
 	for (step = strtok_r(copy, ";\n", &save); step; step = strtok_r(NULL, ";\n", &save)) {
 		snprintf(shown, sizeof(shown), "%s", step);
-		if (step[strspn(step, " \t\r")] == '\0')
+		if (step[strspn(step, BLANKS)] == '\0')
 			continue;
 		if (p->n == MAX_STEPS) {
 			fprintf(stderr, "error: a program has 1 to %d steps\n", MAX_STEPS);
@@ -1315,7 +1324,7 @@ static void parse_program(const char *text, struct program *p)
 		}
 		if (!parse_op(step, &p->ops[p->n++])) {
 			fprintf(stderr, "error: no step of a program: '%s': ", shown);
-			explain_op(shown + strspn(shown, " \t"));
+			explain_op(shown + strspn(shown, BLANKS));
 			fprintf(stderr, "\n");
 			exit(2);
 		}
