@@ -410,7 +410,7 @@ def prepare(base):
 def choose(wanted):
     mutants = load()
     for name in wanted:
-        if not any(fnmatch.fnmatchcase(m.name, name) for m in mutants):
+        if not any(chosen(m, [name]) for m in mutants):
             die(f"no mutant '{name}' in mutants.txt")
     for number, mutant in enumerate(mutants, 1):
         mutant.number = number
@@ -501,7 +501,8 @@ def main():
     original = read(bench.src, FILE)
     selftests = os.path.join(bench.src, "tools/testing/selftests/dma-buf")
     tests = digest(original, read(bench.src, DIR, "st-dma-buf-poll.c"),
-                   *(read(selftests, name) for name in sorted(os.listdir(selftests))))
+                   *(read(selftests, name) for name in sorted(os.listdir(selftests))
+                     if name.endswith((".c", ".h"))))
 
     fitting = []
     for mutant in mutants:
