@@ -7,8 +7,8 @@
 # that of the KUnit modules of the kernel, where it has any. The
 # tests are what `make kselftest-install TARGETS=dma-buf` installs; name some of
 # them to run only those. TESTFLAGS goes to each, REPEAT=n runs all n times, and
-# SMP=n gives the guest n CPUs. TIMEOUT is that of the guest, in seconds, MEMORY what it has, such as 2G,
-# and APPEND goes to the command line of its kernel.
+# SMP=n gives the guest n CPUs. TIMEOUT is that of the guest, in seconds, MEMORY
+# what it has, such as 2G, and APPEND goes to the command line of its kernel.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -139,6 +139,7 @@ if [ "${KCSAN:-0}" = 1 ]; then
 		awk '$2 ~ /^[tT]$/ { print $3 }' | sort -u >"$out/log/kcsan-ours"
 	more+=(--kcsan-ours "$out/log/kcsan-ours")
 fi
+
 # A stock kernel may not survive a test, or not come back from it. That is a
 # result like others: say so, and go on with the fixtures not yet begun in
 # another boot. For the series it is the end.

@@ -10,8 +10,8 @@
 #   nosmp   a kernel without SMP
 #
 # Each run is the kselftest with its fuzzer, KUnit, and, except for up, poll_race.
-# The log of the guest has to be clean as well: guest.py knows what no kernel should print.
-# Ends with N passed, N failed, N skipped over all runs.
+# The log of the guest has to be clean as well: guest.py knows what no kernel
+# should print. Ends with N passed, N failed, N skipped over all runs.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
