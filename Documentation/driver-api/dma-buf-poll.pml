@@ -15,6 +15,10 @@
  * With DIRECTIONS=2 EPOLLIN waits for the first WRITES fences, EPOLLOUT for all. Then
  * one waiter wants both and the others one of the two; or, if there are WRITE fences
  * only, one polls for EPOLLOUT and does not sleep, and the others want EPOLLIN.
+ * With EXCLUSIVE a wake-up for one direction reaches one of those who want it. One
+ * waiter sleeps from the start and for good, wants both, and has EPOLLIN armed on
+ * the first fence, whether it still owes a wake-up or EPOLLOUT has answered for it;
+ * there is no closer.
  *
  * What is one step here: an access to memory that no lock protects, or a section
  * under a lock. The lock of a fence that signals is held over many steps, its
@@ -22,8 +26,8 @@
  * change what is looked at under it. A walk over the fences is two steps: to read
  * how many there are and, later, all of their signaled bits. That loses nothing, as
  * a bit once set stays set. Which end of the list a walk begins at is left open. A
- * reference is dropped in the step that gives it up. Memory is sequentially consistent: what orders
- * it is not checked.
+ * reference is dropped in the step that gives it up. Memory is sequentially
+ * consistent: what orders it is not checked.
  *
  * -DLIVE adds the property "wakes". -DBUG_x breaks the model in one place, and has
  * to be found.
@@ -185,7 +189,18 @@ inline resv_next(d, fence, v, n, ref)
 	od
 }
 
-inline wake(key)
+/* wake_up_locked_poll(), with exclusive waiters: whichever comes first */
+inline wake_one(key)
+{
+	if
+	:: queued[0] && (wants[0] & (key)) -> triggered[0] = true
+	:: queued[1] && (wants[1] & (key)) -> triggered[1] = true
+	:: else
+	fi
+}
+
+/* wake_up_all_locked(), or the same without exclusive waiters */
+inline wake_all(key)
 {
 	i_ = 0;
 	do
@@ -200,6 +215,20 @@ inline wake(key)
 	i_ = 0
 }
 
+inline wake(key)
+{
+#ifdef EXCLUSIVE
+	if
+#ifndef BUG_ONE
+	:: (key) == (KEY(IN) | KEY(OUT)) -> wake_all(key)
+#endif
+	:: else -> wake_one(key)
+	fi
+#else
+	wake_all(key)
+#endif
+}
+
 inline is_queued(result)
 {
 	result = false;
@@ -210,6 +239,13 @@ inline is_queued(result)
 	od;
 	i_ = 0
 }
+
+/* Does who owes nothing answer for the other direction? */
+#ifdef BUG_UNASKED
+#define MAY_ANSWER	true
+#else
+#define MAY_ANSWER	key_
+#endif
 
 /* What a wake-up for direction d says, if somebody waits for one. */
 inline answer(d)
@@ -287,8 +323,8 @@ inline done(d, result, fence, v, n, who, queue_work, silent)
 				answer(d);
 #if DIRECTIONS == 2
 				if
-				:: key_ && (d) == OUT -> answer(IN)
-				:: key_ && (d) == IN && !any_left(OUT, n) -> answer(OUT)
+				:: MAY_ANSWER && (d) == OUT -> answer(IN)
+				:: MAY_ANSWER && (d) == IN && !any_left(OUT, n) -> answer(OUT)
 				:: else
 				fi
 #endif
@@ -320,9 +356,9 @@ inline check_single(d)
 
 /*
  * dma_buf_poll_try(): one attempt to wait for fence, of which the reference goes
- * with it. result: whether it waits.
+ * with it. result: whether it waits. heard: has to hold if it does.
  */
-inline try(d, fence, result)
+inline try(d, fence, result, heard)
 {
 	result = false;
 	if
@@ -343,6 +379,7 @@ inline try(d, fence, result)
 			:: signaled[fence]
 			:: else ->
 				assert(refs[fence] > 0);
+				assert(heard);
 				check_single(d);
 				list[fence] = list[fence] | KEY(d);
 				owner[d] = CALLBACK;
@@ -437,12 +474,22 @@ inline poll_claim(d, fence, result, v, n, before)
 	fi
 }
 
+/*
+ * Who waits for a fence is owed a wake-up, or has had one. That others have had one,
+ * before there was this fence, is not enough where not everybody gets it.
+ */
+#ifdef EXCLUSIVE
+#define HEARD(d)	(owed[d] || triggered[w])
+#else
+#define HEARD(d)	true
+#endif
+
 /* The rest of dma_buf_poll_claim(). result: whether the direction is ready */
 inline poll_arm(d, fence, result, v, n, before)
 {
 	do
 	:: true ->
-		try(d, fence, result);
+		try(d, fence, result, HEARD(d));
 		if
 		:: result -> result = false; break
 		:: else
@@ -518,6 +565,9 @@ look:
 		:: goto leave			/* ready, or had enough */
 		fi
 	}
+#ifdef EXCLUSIVE
+end_passed_over:
+#endif
 	atomic {
 		triggered[w] ->
 		triggered[w] = false;
@@ -623,7 +673,7 @@ inline work(d, fence, result, v, n)
 	do
 	:: true ->
 		resv_next(d, fence, v, n, true);
-		try(d, fence, result);
+		try(d, fence, result, true);
 		if
 		:: result -> break
 		:: else
@@ -792,6 +842,21 @@ init
 		:: else -> break
 		od;
 		i = 0;
+#ifdef EXCLUSIVE
+		/* Waiter 0 sleeps, for both; what it has armed for OUT is through. */
+		queued[0] = true;
+		wants[0] = KEY(IN) | KEY(OUT);
+		is_active[IN] = true;
+		owner[IN] = CALLBACK;
+		cb_fence[IN] = 0;
+		list[0] = KEY(IN);
+		refs[0]++;
+		if
+		:: owed[IN] = true; told[IN] = true
+		:: true
+		fi;
+		i++;
+#endif
 		do
 		:: i < WAITERS -> run waiter(i); i++
 		:: else -> break
@@ -802,7 +867,9 @@ init
 		:: else -> break
 		od;
 		run adder();
+#ifndef EXCLUSIVE
 		run closer()
+#endif
 	}
 }
 

@@ -57,6 +57,7 @@ options() {
 	three)	echo "-DFENCES=3 -DINITIAL=3 -DWAITERS=1 -DCPUS=2" ;;
 	both)	echo "-DDIRECTIONS=2 -DINITIAL=2" ;;
 	shared)	echo "-DDIRECTIONS=2 -DWRITES=2" ;;
+	exclusive) echo "-DEXCLUSIVE -DDIRECTIONS=2 -DFENCES=3" ;;
 	*)	die "model.sh: no configuration '$1'" ;;
 	esac
 }
@@ -81,7 +82,7 @@ finds() {
 	local opts level=-O0
 
 	# To build takes longer than to run, mostly.
-	[ "$1" != shared ] || level=-O2
+	case $1 in shared | exclusive) level=-O2 ;; esac
 	read -ra opts < <(options "$1")
 	explore $level "$2" "${opts[@]}" "-DBUG_$3"
 	if grep -q "^pan:1: $4" log; then
@@ -140,6 +141,7 @@ holds three safety "3 fences, a waiter, a closer, 2 CPUs: safety"
 holds three wakes "3 fences, a waiter, a closer, 2 CPUs: every sleeper wakes"
 holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence: safety"
 holds shared safety "EPOLLIN and EPOLLOUT, 2 WRITE fences, an adder: safety"
+holds exclusive safety "EPOLLIN and EPOLLOUT, 3 fences, an adder, exclusive waiters: safety"
 
 finds one wakes NO_WAKE "acceptance cycle" "who found the direction active is not woken"
 finds one wakes LOOK_FIRST "acceptance cycle" "poll looks first and queues then"
@@ -155,5 +157,7 @@ finds three safety NO_SYNC "assertion violated" "release does not wait for the i
 finds three safety NO_RCU "assertion violated  !(gone)" "the irq_work is freed at once"
 finds both safety TWICE "assertion violated told" "who was answered for by the other direction is woken again"
 finds shared safety NOT_OWED "invalid end state" "poll relies on an armed direction that owes nothing"
+finds exclusive safety UNASKED "assertion violated (owed" "who owes nothing answers for the other direction"
+finds exclusive safety ONE "assertion violated (owed" "both directions are told to one exclusive waiter"
 
 verdict
