@@ -603,6 +603,11 @@ bool preempt_rt(void)
 	return !uname(&uts) && strstr(uts.version, "PREEMPT_RT");
 }
 
+int wakeup_tries(void)
+{
+	return preempt_rt() ? 5 : 1;
+}
+
 bool test_is_spared(const char *fixture)
 {
 	const char *list = getenv("DMABUF_SPARE");

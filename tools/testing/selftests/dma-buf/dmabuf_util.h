@@ -116,6 +116,8 @@ struct sched_sample {
  */
 int sched_sample(pid_t tid, struct sched_sample *sample);
 bool preempt_rt(void);
+/* How often to count wake-ups until there is one: what was none is not always there. */
+int wakeup_tries(void);
 
 void sleep_ms(unsigned int ms);
 long long now_ms(void);

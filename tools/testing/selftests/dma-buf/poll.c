@@ -986,8 +986,7 @@ static void check_one_wakeup(struct __test_metadata *_metadata,
 		[REVERSED] = "in reverse",
 		[SHUFFLED] = "at random",
 	};
-	/* What was not a wake-up, see sched_sample(), is not there every time. */
-	int tries = preempt_rt() ? 5 : 1;
+	int tries = wakeup_tries();
 	long wakeups;
 
 	do {
