@@ -2317,6 +2317,7 @@ static void anycontext_an_interrupt_before_arming_returns(struct kunit *test)
 {
 	static const enum st_enable enable[] = { ST_ENABLE_IRQ, ST_ENABLE_TIMER };
 	unsigned int i, n;
+	bool asleep;
 
 	for (i = 0; i < 16 * ARRAY_SIZE(enable); i++) {
 		struct st_buf *buf = st_buf(test);
@@ -2325,10 +2326,12 @@ static void anycontext_an_interrupt_before_arming_returns(struct kunit *test)
 		for (n = 0; n <= i % 4; n++)
 			st_attach(test, buf, st_fence(test, enable[i / 16]),
 				  DMA_RESV_USAGE_WRITE);
-		if (!st_look(w))
+		asleep = !st_look(w);
+		if (asleep)
 			KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&w->woken, ST_TIMEOUT),
 					0UL);
-		KUNIT_EXPECT_LE(test, st_wakes(w), 1);
+		/* Who is told "ready" may have been woken on the way, by each direction. */
+		KUNIT_EXPECT_LE(test, st_wakes(w), asleep ? 1 : 2);
 		KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
 		st_cleanup(test);
 	}
