@@ -432,7 +432,7 @@ void dma_buf_poll_init(struct dma_buf *dmabuf)
 static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 {
 	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
-	bool active, signaled, removed;
+	bool active, removed;
 	struct dma_fence *fence;
 
 	for (;;) {
@@ -444,31 +444,26 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 			return;
 
 		/*
-		 * To remove it takes the lock of the fence, which a driver may
-		 * free when the fence has signaled and a grace period has passed.
-		 * So this looks first, and is one with it under RCU.
+		 * To remove the callback takes the lock of the fence. What was
+		 * read from @dcb->fence has not run its callback to the end yet,
+		 * so RCU keeps that lock even from an issuer that lets go of it a
+		 * grace period after it has signaled.
 		 */
 		rcu_read_lock();
 		fence = dma_fence_get_rcu_safe(&dcb->fence);
-		signaled = fence && test_bit(DMA_FENCE_FLAG_SIGNALED_BIT,
-					     &fence->flags);
-		removed = fence && !signaled &&
-			  dma_fence_remove_callback(fence, &dcb->cb);
+		removed = fence && dma_fence_remove_callback(fence, &dcb->cb);
 		rcu_read_unlock();
 
 		/*
-		 * If the fence has signaled its callback runs right now, under
-		 * its lock and so within a grace period. Without a fence, or if it
-		 * could not be removed, the direction is idle or belongs to the
-		 * irq_work, which may be about to add the callback, for somebody
-		 * it saw wait. The next look sees the queue empty.
+		 * If there was nothing to remove the callback has run to its end
+		 * by now, and the direction is idle or belongs to the irq_work; or
+		 * that is about to add the callback, for somebody it saw wait. The
+		 * next look sees the queue empty.
 		 */
 		if (removed) {
 			trace_dma_buf_poll_cancel(dmabuf,
 						  dma_buf_poll_events(dcb), fence);
 			dma_buf_poll_done(dmabuf, dcb, false);
-		} else if (signaled) {
-			synchronize_rcu();
 		} else {
 			irq_work_sync(&dcb->work);
 		}
