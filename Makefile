@@ -34,6 +34,7 @@ help:
 	@echo '  kunit           the KUnit suite under UML, natively'
 	@echo '  trace           the recipe for tracing: what it reports, and whether it is right'
 	@echo '  model           check the protocol exhaustively, with spin'
+	@echo '  litmus          check the memory ordering, with herd7; TESTS="owed*" names some of them'
 	@echo '  test-debug      all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU'
 	@echo '  coverage        which lines and branches of dma-buf-poll.c the tests reach'
 	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
@@ -157,6 +158,11 @@ bench-compare:
 model:
 	@$(T)/deps.sh build check
 	@$(T)/model.sh
+
+.PHONY: litmus
+litmus:
+	@$(T)/deps.sh
+	@$(T)/litmus.sh $(foreach t,$(TESTS),'$(t)')
 
 .PHONY: clients
 clients:

@@ -98,6 +98,74 @@ refuses "a sender who is nobody" "git config user.name" \
 	env GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null \
 	"$copy/tools/dma-buf-poll/series.sh" "$base"
 
+# The litmus tests, on a herd7 that says what each of them expects, or nothing, and
+# on a model that nobody reads.
+refuses "a litmus test that does not exist" "no litmus test nonsense: there are .*owed" m litmus TESTS=nonsense
+lkmm=$tmp/lkmm-cache/dma-buf-poll/memory-model
+mkdir -p "$lkmm"
+echo made up >"$lkmm/.version"
+echo 'Version 7.58 or higher of the "herd7" and "klitmus7" tools must be' >"$lkmm/README"
+# shellcheck disable=SC2016 # it is the stub that expands these
+herd7='[ "$1" != -version ] || { echo "7.58, Rev: exported"; exit; }
+name=${3##*/}
+name=${name%.litmus}
+said=$(sed -n "s/^[( ]\* Result: *//p" "$3.is")
+case $said in *DATARACE) echo "Flag data-race" ;; esac
+echo "Observation $name ${said%% *} 1 1"'
+for file in "$copy"/tools/dma-buf-poll/litmus/*.litmus; do
+	cp "$file" "$file.is"
+done
+litmus() {
+	with_stubs env -u KSRC XDG_CACHE_HOME="$tmp/lkmm-cache" \
+		"$copy/tools/dma-buf-poll/litmus.sh" "$@" >"$tmp/out" 2>&1 </dev/null
+}
+# litmus_says WHAT STATUS PATTERN LAST [TEST]...: a line that matches, and the last one
+litmus_says() {
+	local what=$1 wanted=$2 pattern=$3 last=$4 status=0
+
+	shift 4
+	litmus "$@" || status=$?
+	# shellcheck disable=SC2053 # a pattern
+	if [ $status = "$wanted" ] && grep -qE -- "$pattern" "$tmp/out" && [[ $(tail -n1 "$tmp/out") == $last ]]; then
+		ok "$what"
+	else
+		not_ok "$what (status $status, wanted $wanted, '$pattern' and '$last')" < <(tail -n 10 "$tmp/out")
+	fi
+}
+owed=$copy/tools/dma-buf-poll/litmus/owed.litmus
+stub herd7 "$herd7"
+litmus_says "litmus tests that find what they should" 0 '^ok - owed: Never 1 1$' '*[0-9] passed, 0 failed, 0 skipped'
+sed -i '/Result:/d' "$owed"
+litmus_says "a litmus test that does not say its result" 1 '^not ok - owed: its comment does not say' '* 2 failed, 0 skipped' owed
+sed 's/Result: Never/Result: Sometimes/' "$owed.is" >"$owed"
+litmus_says "a litmus test that expects what is not so" 1 \
+	'^not ok - owed: Sometimes is said, and found: Never 1 1$' '* 2 failed, 0 skipped' owed
+sed 's/^exists .*/exists (0:r0=0)/' "$owed.is" >"$owed"
+litmus_says "a litmus test whose twin asks for something else" 1 'owed[+]no-mb asks for another outcome than owed$' \
+	'* 1 failed, 0 skipped' owed
+cp "$owed.is" "$owed"
+mv "$owed" "${owed%/*}/other.litmus"
+litmus_says "a litmus test that has another name" 1 '^not ok - other: another name stands in its first line$' \
+	'* 3 failed, 0 skipped' other
+litmus_says "a litmus test that no row of the table names" 1 'no row names other$' '* 3 failed, 0 skipped' other
+litmus_says "a litmus test that is gone, and its twins are not" 1 'owed[+]no-mb is the twin of no test$' \
+	'* 3 failed, 0 skipped' other
+mv "${owed%/*}/other.litmus" "$owed"
+stub herd7 "${herd7%echo *}"
+litmus_says "a herd7 that says nothing" 1 '^not ok - owed: no answer from herd7' '* 1 failed, 0 skipped' owed
+stub herd7 "${herd7/echo \"Flag data-race\"/:}; echo 'Flag mixed-accesses'"
+litmus_says "a litmus test with a flag that nobody expects" 1 '^not ok - owed: Never is said, and found: Never 1 1, mixed' \
+	'* 1 failed, 0 skipped' owed
+stub herd7 "${herd7/7.58/7.57}"
+stub apt-get 'case "$*" in *update*) echo "E: no route to host"; exit 100 ;; esac; exec /usr/bin/apt-get "$@"'
+litmus_says "a herd7 that is too old, and no other" 0 \
+	'# SKIP herd7 7.57 is older than 7.58; no answer from the Debian archive: E: no route' '2 passed, 0 failed, 1 skipped'
+rm -f "$lkmm/.version"
+litmus_says "no kernel source to take the memory model from" 0 \
+	'# SKIP no kernel source to take the memory model from: no answer from the Debian archive: E: no route' \
+	'2 passed, 0 failed, 1 skipped'
+rm -rf "${tmp:?}/bin"
+
 guest() { "$tools/guest.py" --out "$tmp/guest" --kernel "$kernel" "$@"; }
 mkdir -p "$tmp/noqemu"
 for tool in bash env busybox sh; do
@@ -174,7 +242,7 @@ fi
 . "$tools/refresh-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
-for name in run check htmldocs send-check kunit trace model cocci-test harness-test; do
+for name in run check htmldocs send-check kunit trace model litmus cocci-test harness-test; do
 	cat >"$copy/tools/dma-buf-poll/$name.sh" <<-'EOF'
 		#!/bin/bash
 		[ "${1-}" != 6.1 ] || { echo "error: 6.1: broken on purpose" >&2; exit 1; }

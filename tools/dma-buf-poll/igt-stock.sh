@@ -26,64 +26,12 @@ default=(vgem_basic vgem_slow dmabuf dmabuf_sync_file sw_sync syncobj_basic
 	prime_vgem prime_self_import)
 
 package=igt-gpu-tools-tests
-dir=$cache/apt/igt-sid
 sysroot=$top/build/igt-sid
 out=$top/build/$base
 log=$out/log
 mkdir -p "$log"
 
-# The packages, from the suite sid of this machine's own mirror
-unpack() {
-	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror apt version deb n=0
-
-	version=$(cat "$sysroot/.version" 2>/dev/null || :)
-	if [ -n "$version" ] && [ "${REFRESH:-0}" != 1 ]; then
-		say "$package $version in build/igt-sid"
-		return
-	fi
-	lock igt-sid
-	need_space "$cache" 1
-	need_space "$top/build" 1
-	command -v apt-get >/dev/null || die "no apt-get here to get Debian's $package with"
-	[ -f "$keyring" ] || die "$keyring is missing: apt-get install debian-archive-keyring"
-	# shellcheck disable=SC2016 # it is apt-get that expands these
-	mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(CREATED_BY)' |
-		awk '$2 == "main" && $3 == "Packages" && $1 ~ /\/debian\/?$/ && !n++ { print $1 }')
-	[ -n "$mirror" ] || die "no Debian mirror in this machine's apt configuration"
-
-	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
-	printf 'deb [signed-by=%s] %s sid main\n' "$keyring" "$mirror" >"$dir/sources.list"
-	# As if nothing were installed: the C library and all.
-	: >"$dir/status"
-	apt=(-q -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
-	     -o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir" -o Dir::State::status="$dir/status"
-	     -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
-	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2)
-	say "asking the archive for $package of sid, and what it depends on"
-	apt-get "${apt[@]}" update >"$dir/update.log" 2>&1 ||
-		die "no answer from the Debian archive: $(grep -m1 '^[EW]' "$dir/update.log" || echo "see $dir/update.log")"
-	version=$(apt-cache "${apt[@]}" policy "$package" | awk '/Candidate:/ { print $2 }')
-	[ -n "$version" ] || die "sid has no $package"
-	say "downloading $package $version and its dependencies"
-	rm -f "$dir"/archives/*.deb
-	apt-get "${apt[@]}" install -y --download-only --no-install-recommends "$package" \
-		>"$dir/download.log" 2>&1 ||
-		die "downloading $package failed: $(grep -m1 '^E' "$dir/download.log" || tail -n1 "$dir/download.log")"
-
-	rm -rf "$sysroot" "$sysroot.part"
-	mkdir -p "$sysroot.part"/{usr/{bin,sbin,lib,lib64},proc,sys,dev,tmp,run,etc}
-	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$sysroot.part/"
-	for deb in "$dir"/archives/*.deb; do
-		dpkg-deb -x "$deb" "$sysroot.part" || die "${deb##*/} is broken: try again with REFRESH=1"
-		n=$((n + 1))
-	done
-	rm -rf "$sysroot.part"/usr/share/{doc,man,locale,info}
-	printf '%s\n' "$version" >"$sysroot.part/.version"
-	mv "$sysroot.part" "$sysroot"
-	say "$package $version and $((n - 1)) other packages in build/igt-sid"
-}
-
-unpack
+sid_root igt-sid "$sysroot" "$package" || die "$why"
 installed=$sysroot/usr/libexec/igt-gpu-tools
 [ -d "$installed" ] || die "$package has no tests in /usr/libexec/igt-gpu-tools any more"
 

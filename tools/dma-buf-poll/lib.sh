@@ -88,14 +88,15 @@ need_space() {
 		die "$1 has $free GiB free, this needs $2: make room, or 'make distclean'"
 }
 
-# lock NAME: one at a time. Held until the script that called it ends; what it
-# calls inherits the lock and does not take it again.
+# lock NAME [DIR]: one at a time, of those who work in DIR, or in build/. Held until
+# the script that called it ends; what it calls inherits the lock and does not take
+# it again.
 lock() {
-	local var=DBP_LOCK_${1//[^A-Za-z0-9]/_} file=$top/build/.lock-$1 fd
+	local var=DBP_LOCK_${1//[^A-Za-z0-9]/_} dir=${2:-$top/build} fd
 
 	[ -z "${!var-}" ] || return 0
-	mkdir -p "$top/build"
-	exec {fd}>"$file"
+	mkdir -p "$dir"
+	exec {fd}>"$dir/.lock-$1"
 	if ! flock -n "$fd"; then
 		say "waiting for another make that works on $1"
 		flock "$fd"
@@ -187,6 +188,81 @@ compile_ours() {
 verdict() {
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 	[ "$failed" = 0 ]
+}
+
+# sid_root NAME ROOT PACKAGE: PACKAGE as Debian's suite sid has it, and what it depends
+# on down to the C library, unpacked into ROOT, from this machine's own mirror. What
+# apt needs stays in the cache under NAME. Returns 1, with the reason in $why, if that
+# cannot be had.
+why=
+sid_root() {
+	local version
+
+	version=$(cat "$2/.version" 2>/dev/null || :)
+	if [ -n "$version" ] && [ "${REFRESH:-0}" != 1 ]; then
+		say "$3 $version of sid in ${2#"$top/"}"
+		return
+	fi
+	need_space "$cache" 1
+	need_space "${2%/*}" 1
+	# In a subshell, so that nobody holds the lock longer than this takes.
+	why=$(sid_unpack "$@")
+}
+
+# The rest of it. Says on stdout what is wrong.
+sid_unpack() {
+	local dir=$cache/apt/$1 root=$2 package=$3 before n=0
+	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror apt version deb
+
+	command -v apt-get >/dev/null || { echo "no apt-get here to get Debian's $package with"; return 1; }
+	[ -f "$keyring" ] || { echo "$keyring is missing: apt-get install debian-archive-keyring"; return 1; }
+	# shellcheck disable=SC2016 # it is apt-get that expands these
+	mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(CREATED_BY)' |
+		awk '$2 == "main" && $3 == "Packages" && $1 ~ /\/debian\/?$/ && !n++ { print $1 }')
+	[ -n "$mirror" ] || { echo "no Debian mirror in this machine's apt configuration"; return 1; }
+
+	# The cache is shared by all checkouts, and ROOT may be in it.
+	before=$(stat -c %Y "$root/.version" 2>/dev/null || :)
+	lock "$1" "$cache/apt"
+	[ "$(stat -c %Y "$root/.version" 2>/dev/null || :)" = "$before" ] || return 0
+
+	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+	printf 'deb [signed-by=%s] %s sid main\n' "$keyring" "$mirror" >"$dir/sources.list"
+	# As if nothing were installed: the C library and all.
+	: >"$dir/status"
+	apt=(-q -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
+	     -o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir" -o Dir::State::status="$dir/status"
+	     -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
+	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2)
+	say "asking the archive for $package of sid, and what it depends on"
+	if ! apt-get "${apt[@]}" update >"$dir/update.log" 2>&1; then
+		echo "no answer from the Debian archive: $(grep -m1 '^[EW]' "$dir/update.log" || echo "see $dir/update.log")"
+		return 1
+	fi
+	version=$(apt-cache "${apt[@]}" policy "$package" | awk '/Candidate:/ && $2 != "(none)" { print $2 }')
+	[ -n "$version" ] || { echo "sid has no $package"; return 1; }
+	say "downloading $package $version and its dependencies"
+	rm -f "$dir"/archives/*.deb
+	if ! apt-get "${apt[@]}" install -y --download-only --no-install-recommends "$package" \
+		>"$dir/download.log" 2>&1; then
+		echo "downloading $package failed: $(grep -m1 '^E' "$dir/download.log" || tail -n1 "$dir/download.log")"
+		return 1
+	fi
+
+	rm -rf "$root" "$root.part"
+	mkdir -p "$root.part"/{usr/{bin,sbin,lib,lib64},proc,sys,dev,tmp,run,etc}
+	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$root.part/"
+	for deb in "$dir"/archives/*.deb; do
+		if ! dpkg-deb -x "$deb" "$root.part"; then
+			echo "${deb##*/} is broken: try again with REFRESH=1"
+			return 1
+		fi
+		n=$((n + 1))
+	done
+	rm -rf "$root.part"/usr/share/{doc,man,locale,info}
+	printf '%s\n' "$version" >"$root.part/.version"
+	mv "$root.part" "$root" || { echo "cannot write to ${root%/*}"; return 1; }
+	say "$package $version and $((n - 1)) other packages of sid in ${root#"$top/"}"
 }
 
 # For a guest that runs programs of this machine: arguments of guest.py, and

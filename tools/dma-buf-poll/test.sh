@@ -80,6 +80,7 @@ done
 if [ -x "$tools/model.sh" ]; then
 	part "the model" "$tools/model.sh"
 fi
+part "memory ordering" "$tools/litmus.sh"
 part "the semantic patches" "$tools/cocci-test.sh"
 part "the harness" "$tools/harness-test.sh" "${list[0]}"
 if [ "$arg" = all ]; then
