@@ -23,8 +23,8 @@ trap 'rm -rf "$tmp"' EXIT
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export GIT_COMMITTER_NAME=dma-buf-poll GIT_COMMITTER_EMAIL=dma-buf-poll@localhost
 am() { git -C "$dir" -c advice.detachedHead=false -c gc.auto=0 "$@"; }
-git clone -q --shared --no-checkout "$src" "$dir"
-am fetch -q "$src" '+refs/tags/base:refs/tags/base'
+git clone -q --shared --no-checkout --no-tags "$src" "$dir"
+am fetch -q origin '+refs/tags/base:refs/tags/base'
 cut -f3 "$tmp/list" | tr '\n' '\0' |
 	xargs -0 sed -n 's,^diff --git a/\(.*\) b/.*,/\1,p; s,^diff --git a/.* b/,/,p' | LC_ALL=C sort -u |
 	am sparse-checkout set --no-cone --stdin
@@ -49,8 +49,7 @@ for topic in "${topics[@]}"; do
 done
 am update-ref refs/dbp/composing HEAD
 
-case " ${topics[*]} " in
-*' poll-fixes '*' poll-rework '*)
+if [[ " ${topics[*]} " = *' poll-fixes '* && " ${topics[*]} " = *' poll-rework '* ]]; then
 	am checkout -q --detach topic/poll-fixes
 	if [ "$(am rev-parse topic/poll-rework)" != "$(am rev-parse refs/dbp/composing)" ]; then
 		export GIT_COMMITTER_DATE=2026-01-01T00:00:00Z
@@ -58,5 +57,4 @@ case " ${topics[*]} " in
 			die "$base: what comes after poll-rework does not apply without it: $(grep -m1 CONFLICT "$tmp/log" || tail -n1 "$tmp/log")"
 	fi
 	am update-ref refs/dbp/fixes HEAD
-	;;
-esac
+fi

@@ -42,11 +42,10 @@ check_variant() {
 	esac
 	[ -n "${2-}" ] || return 0
 	have=" $("$tools/series.py" "$2" --topics | paste -sd' ') "
-	case $have in
-	*' poll-fixes '*' poll-rework '*) ;;
-	*' poll-fixes '*) die "$2 has no topic poll-rework, so VARIANT=fixes is all it has: call that VARIANT=rework" ;;
-	*) die "$2 has no topic poll-fixes: its VARIANT is stock or rework" ;;
-	esac
+	[[ $have = *' poll-fixes '* ]] ||
+		die "$2 has no topic poll-fixes: its VARIANT is stock or rework"
+	[[ $have = *' poll-rework '* ]] ||
+		die "$2 has no topic poll-rework, so VARIANT=fixes is all it has: call that VARIANT=rework"
 }
 
 # variant_src BASE VARIANT: the source of it. Only that of rework is for people.

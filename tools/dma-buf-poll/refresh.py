@@ -7,7 +7,8 @@ go to the repository as they are at its end, all else to patches/BASE as git
 format-patch writes it. What has not changed stays as it is, byte for byte: a patch
 that still gives what the commit has is not written anew, and one that belongs to
 another base is still named by its path. If it has changed, it becomes a variant of
-its own in patches/BASE. A new commit belongs to the topic of the one before it.
+its own in patches/BASE. A new commit belongs to the topic of the one before it, or
+to one that the base has not had so far: where somebody puts the tag topic/NAME.
 
 Nothing in the repository is touched before a copy of it, with all of this in it,
 has been put together to the same commits.
@@ -21,7 +22,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from series import ABBREV, HERE, NOBODY, TOP, Patch, Series, Wrong, bases, ident, lines, read, run, write  # noqa: E402
+from series import ABBREV, HERE, NOBODY, TOP, Patch, Series, Wrong, bases, ident, lines, read, run, topics, \
+    write  # noqa: E402
 
 ADVICE = "git -C {} rebase -i base"
 
@@ -164,17 +166,26 @@ def sort_out(tree, commits):
                 commit.own.append(path)
 
 
-def items_for(patch, want, mapping):
+def inside(patch, item, others):
+    """{path in the kernel: path here} of an item of Own-files, without what others name"""
+    try:
+        found = patch.inside(item)
+    except Wrong:
+        # Gone from the copy
+        return {item: item}
+    if item in found or len(item.split(":")) > 1:
+        return found
+    return {there: here for there, here in found.items() if there not in others}
+
+
+def items_for(patch, want, mapping, others):
     """An Own-files line for these files, as much as possible the old one"""
     items, left = [], set(want)
     for item in patch.items if patch else []:
-        try:
-            inside = set(patch.inside(item))
-        except Wrong:
-            continue
-        if inside and inside <= left:
+        there = set(inside(patch, item, others))
+        if there and there <= left:
             items.append(item)
-            left -= inside
+            left -= there
     for path in sorted(left):
         here = mapping.get(path, path)
         items.append(path if here == path else f"{here}:{path}")
@@ -185,10 +196,9 @@ def slug(subject):
     return re.sub(r"[^A-Za-z0-9.]+", "-", subject).strip("-.")[:52].rstrip("-.")
 
 
-def fold(stage, base, topic, commit, mapping):
+def fold(stage, base, topic, commit, mapping, others):
     """Write the patch of a commit, if it is not the old one; returns its path"""
     old = commit.patch
-    own = dict.fromkeys(commit.own)
     if not old:
         numbers = [int(name[:4]) for other in os.listdir(os.path.join(stage, "patches"))
                    if os.path.isdir(os.path.join(stage, "patches", other, topic))
@@ -198,15 +208,7 @@ def fold(stage, base, topic, commit, mapping):
         same_message = same_own = False
     else:
         same_message = old.message() == commit.message
-        inside = {}
-        for item in old.items:
-            try:
-                inside.update(old.inside(item))
-            except Wrong:
-                # Gone from the copy: so it is not the same.
-                inside[item] = item
-        named = [name for name in inside if name in own or name not in mapping]
-        same_own = set(own) == set(named) and set(named) == set(own)
+        same_own = {there for item in old.items for there in inside(old, item, others)} == set(commit.own)
         if same_message and same_own and commit.given_by(old):
             return old.path
         path = f"patches/{base}/{old.topic}/{os.path.basename(old.path)}"
@@ -218,11 +220,26 @@ def fold(stage, base, topic, commit, mapping):
         # Ours in nothing but the hunks
         head = head.splitlines()[0] + b"\nMessage: " + old.holder.path.removeprefix("patches/").encode() + b"\n"
     else:
-        items = old.items if same_own else items_for(old, own, mapping)
+        items = old.items if same_own else items_for(old, commit.own, mapping, others)
         if items:
             rest = b"Own-files: " + " ".join(items).encode() + b"\n" + rest
     write(head + b"\n---\n" + rest, stage, path)
     return path
+
+
+def new_topic(tree, series, commits):
+    """The tag topic/NAME that somebody has put on one of these commits, all new up to there"""
+    for commit in commits:
+        if commit.patch:
+            return None
+        for name in tree.lines("tag", "--points-at", commit.name, "topic/*"):
+            name = name.removeprefix("topic/")
+            if name in series.topics:
+                continue
+            if name not in topics():
+                raise Wrong(f"{tree.base}: the tag topic/{name}: patches/topics knows no {name}")
+            return name
+    return None
 
 
 def write_series(stage, base, was, now):
@@ -314,7 +331,8 @@ def verify(stage, tree, commits):
     done = subprocess.run([os.path.join(stage, "tools/dma-buf-poll/am.sh"), tree.base, tree.src, made],
                           capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or ["error: ?"]
+        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or \
+            done.stderr.strip().splitlines()[-1:] or ["?"]
         raise Wrong("what would be written does not compose: " + said[-1].removeprefix("error: "))
     other = Tree(tree.base, tree.out)
     other.src = made
@@ -367,12 +385,15 @@ def fold_back(tree):
     copy(repo, stage)
     try:
         own_files(stage, base, commits, mapping)
-        now, topic = [], series.patches[0].topic if series.patches else "poll-fixes"
-        for commit in commits:
+        now, topic = [], None
+        for number, commit in enumerate(commits):
+            others = {path for other in commits if other is not commit for path in other.own}
             if commit.patch:
                 commit.patch = Patch(stage, commit.patch.path)
                 topic = commit.patch.topic
-            now.append(fold(stage, base, topic, commit, mapping))
+            else:
+                topic = new_topic(tree, series, commits[number:]) or topic or next(iter(series.topics))
+            now.append(fold(stage, base, topic, commit, mapping, others))
         write_series(stage, base, was, now)
         keep_for_others(stage, repo, base)
         needed = used(stage)

@@ -36,7 +36,7 @@ run() {
 
 	shift 4
 	echo "# == $base: $name, $cpus CPU(s)"
-	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/selftest.sh" "$base" patched \
+	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/selftest.sh" "$base" rework \
 		>"$out/log/test-debug-$name" || status=$?
 	if [ "$status" -gt 1 ]; then
 		echo "not ok - $name: the guest or its log, see above (status $status)"
@@ -50,18 +50,18 @@ run() {
 
 for name in "${runs[@]}"; do
 	case $name in
-	debug) run debug patched-debug 4 3600 DEBUG=1 MEMORY=2G ;;
-	kcsan) run kcsan patched-kcsan 4 3600 KCSAN=1 ;;
+	debug) run debug rework-debug 4 3600 DEBUG=1 MEMORY=2G ;;
+	kcsan) run kcsan rework-kcsan 4 3600 KCSAN=1 ;;
 	rt)
 		if grep -qs 'select ARCH_SUPPORTS_RT' "$out/src/arch/x86/Kconfig"; then
-			run rt patched-rt 4 3600 RT=1
+			run rt rework-rt 4 3600 RT=1
 		else
 			echo "ok - rt # SKIP $base has no PREEMPT_RT for x86"
 			skipped=$((skipped + 1))
 		fi
 		;;
-	up) run up patched 1 1800 ;;
-	nosmp) run nosmp patched-nosmp 1 1800 NOSMP=1 ;;
+	up) run up rework 1 1800 ;;
+	nosmp) run nosmp rework-nosmp 1 1800 NOSMP=1 ;;
 	esac
 done
 
