@@ -3,7 +3,7 @@
 # Implicit-fence polling on dma-buf: see README.md, and `make help`.
 
 BASE	?= 6.12
-VARIANT	?= patched
+VARIANT	?= rework
 DEBUG	?=
 KCSAN	?=
 RT	?=
@@ -22,7 +22,7 @@ all: help
 
 help:
 	@echo 'The main jobs:'
-	@echo '  run             from nothing to the table: the stock kernel against the series'
+	@echo '  run             from nothing to the table: the stock kernel beside each series'
 	@echo '  test            the test suite, ends with "N passed, N failed, N skipped"'
 	@echo '  test-all        the same for every base'
 	@echo
@@ -37,8 +37,8 @@ help:
 	@echo '  test-debug      all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU'
 	@echo '  coverage        which lines and branches of dma-buf-poll.c the tests reach'
 	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
-	@echo '  bench           what polling costs, in guest instructions, stock against series'
-	@echo '  clients         the event loops people use, stock against series; CLIENTS="..."'
+	@echo '  bench           what polling costs, in guest instructions, stock against VARIANT'
+	@echo '  clients         the event loops people use, stock against VARIANT; CLIENTS="..."'
 	@echo '  bench-compare   two of those, A=... B=...: bases, directories or results.tsv'
 	@echo '  htmldocs        the documentation as HTML in build/BASE/htmldocs/'
 	@echo '  check           static checks on what the series adds, and on the harness'
@@ -61,7 +61,7 @@ help:
 	@echo
 	@echo 'With:'
 	@echo '  BASE=$(BASE)       one of: $(shell awk '!/^#/ && NF { print $$1 }' $(T)/bases | paste -sd" ")'
-	@echo '  VARIANT=$(VARIANT) stock or patched'
+	@echo '  VARIANT=$(VARIANT)  stock, fixes (all but poll-rework) or rework (everything)'
 	@echo '  DEBUG=1         lockdep, KASAN, debug objects, kmemleak'
 	@echo '  KCSAN=1         data race detection'
 	@echo '  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP'
@@ -121,7 +121,7 @@ check:
 	@$(T)/check.sh '$(BASE)'
 
 clean:
-	rm -rf build/*/stock* build/*/patched* build/*/kselftest* build/*/kunit* \
+	rm -rf build/*/stock* build/*/fixes* build/*/rework* build/*/kselftest* build/*/kunit* \
 		build/*/check-clang build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
@@ -135,7 +135,7 @@ kunit:
 
 test-debug:
 	@$(T)/deps.sh
-	@$(T)/test-debug.sh '$(BASE)' $(RUNS)
+	@$(T)/test-debug.sh '$(BASE)' '$(VARIANT)' $(RUNS)
 
 coverage:
 	@$(T)/deps.sh
@@ -148,7 +148,7 @@ mutants:
 .PHONY: bench bench-compare
 bench:
 	@$(T)/deps.sh build bench
-	@$(T)/bench.sh '$(BASE)'
+	@$(T)/bench.sh '$(BASE)' '$(VARIANT)'
 
 bench-compare:
 	@$(T)/bench_report.py --compare '$(A)' '$(B)'
@@ -161,7 +161,7 @@ model:
 .PHONY: clients
 clients:
 	@$(T)/deps.sh
-	@$(T)/clients.sh '$(BASE)' $(CLIENTS)
+	@$(T)/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
 
 .PHONY: trace
 trace:

@@ -14,10 +14,10 @@ base=${1:?usage: check.sh BASE}
 check_base "$base"
 plain_kernels check
 lock "$base"
-"$tools/kernel.sh" "$base" patched --config
+"$tools/kernel.sh" "$base" rework --config
 out=$top/build/$base
 src=$out/src
-obj=$out/patched
+obj=$out/rework
 clang_obj=$out/check-clang
 log=$out/log/check
 mkdir -p "$log"
@@ -138,10 +138,10 @@ sparse_said() {
 }
 
 sparse_says() {
-	sparse_said >"$log/sparse.patched"
-	[ -s "$log/sparse.patched" ] || return 0
+	sparse_said >"$log/sparse.rework"
+	[ -s "$log/sparse.rework" ] || return 0
 	# Something: see what the stock tree has to say, and bring it back.
-	git -C "$src" diff --quiet HEAD || { cat "$log/sparse.patched"; return 1; }
+	git -C "$src" diff --quiet HEAD || { cat "$log/sparse.rework"; return 1; }
 	touch "$out/at-base"
 	cp "$obj/.config" "$log/config"
 	git -C "$src" checkout -q --detach base
@@ -151,7 +151,7 @@ sparse_says() {
 	cp "$log/config" "$obj/.config"
 	kmake olddefconfig
 	rm -f "$out/at-base"
-	LC_ALL=C comm -23 <(LC_ALL=C sort "$log/sparse.patched") <(LC_ALL=C sort "$log/sparse.stock")
+	LC_ALL=C comm -23 <(LC_ALL=C sort "$log/sparse.rework") <(LC_ALL=C sort "$log/sparse.stock")
 }
 check -q "sparse says nothing that it does not say of the stock kernel" sparse_says
 

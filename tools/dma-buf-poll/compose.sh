@@ -139,7 +139,7 @@ else
 	say "composing build/$base/src from $id"
 	# The same sources again have the same times: what was built stays good.
 	if [ -f "$out/base.id" ] && [ "$(cat "$out/base.id")" != "$id" ]; then
-		rm -rf "$out"/{stock,patched,kunit,mutant}*
+		rm -rf "$out"/{stock,rework,kunit,mutant}*
 	fi
 	rm -rf "$stamp" "$out/base.id" "$src" "$src.part"
 	need_space "$out" 4

@@ -17,10 +17,10 @@ plain_kernels coverage
 
 out=$top/build/$base
 dir=$out/log/coverage
-results=$out/log/selftest-patched-gcov-smp2.results
+results=$out/log/selftest-rework-gcov-smp2.results
 mkdir -p "$out/log"
 status=0
-GCOV=1 SMP=2 "$tools/selftest.sh" "$base" patched >"$out/log/coverage.ktap" || status=$?
+GCOV=1 SMP=2 "$tools/selftest.sh" "$base" rework >"$out/log/coverage.ktap" || status=$?
 # A test that fails says so elsewhere; what matters here is that all came to an end.
 [ "$status" -le 1 ] && [ -f "$results" ] || exit 1
 [ "$status" = 0 ] || say "warning: a test failed, see build/$base/log/coverage.ktap"
@@ -30,7 +30,7 @@ mkdir -p "$dir"
 sed -n '/^# gcov: begin/,/^# gcov: end/{/^#/!p}' "$results" | tr -d '\r' |
 	base64 -d >"$dir/dma-buf-poll.gcda"
 [ -s "$dir/dma-buf-poll.gcda" ] || die "$base: the guest sent no counters (see $results)"
-cp "$out/patched-gcov/drivers/dma-buf/dma-buf-poll.gcno" "$dir/"
+cp "$out/rework-gcov/drivers/dma-buf/dma-buf-poll.gcno" "$dir/"
 (cd "$dir" && gcov -b -c --json-format dma-buf-poll.gcda) >"$dir/log" 2>&1 ||
 	die "$base: gcov: $(tail -n1 "$dir/log")"
 "$tools/coverage.py" "$dir/dma-buf-poll.gcov.json.gz" "$out/src/drivers/dma-buf/dma-buf-poll.c"

@@ -3,18 +3,18 @@
 #
 # kernel.sh BASE VARIANT [--config]: build the guest kernel, build/BASE/VARIANT
 #
-# VARIANT is stock or patched; DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 add
+# VARIANT is one of those the base has; DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 add
 # -debug and so on: a configuration of their own each, see config/. --config as
 # the last word stops when the object tree is configured. Both variants are
 # built from build/BASE/src, the stock one with the tree at its
-# base for that time, so that a copy of its objects is most of the patched one.
+# base for that time, so that a copy of its objects is most of the other one.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
 base=${1:?usage: kernel.sh BASE VARIANT}
 variant=${2:?usage: kernel.sh BASE VARIANT}
 check_base "$base"
-check_variant "$variant"
+check_variant "$base" "$variant"
 name=$(flavour "$variant")
 lock "$base"
 "$tools/compose.sh" "$base"

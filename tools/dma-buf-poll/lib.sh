@@ -27,11 +27,37 @@ check_base() {
 		die "unknown BASE '$1': known are $(bases | paste -sd' ')"
 }
 
-check_variant() {
-	case $1 in
-	stock|patched) ;;
-	*) die "unknown VARIANT '$1': known are stock and patched" ;;
+# variants BASE: the kernels that are built of it, the stock one first
+variants() {
+	case $(base_field "$1" 4) in
+	classic) echo stock rework ;;
+	*) echo stock fixes rework ;;
 	esac
+}
+
+# check_variant BASE VARIANT: does it have that?
+check_variant() {
+	case " $(variants "$1") " in
+	*" $2 "*) ;;
+	*) die "$1 has no VARIANT '$2': it has $(variants "$1")" ;;
+	esac
+}
+
+# check_series BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
+check_series() {
+	check_variant "$1" "$2"
+	[ "$2" != stock ] ||
+		die "$3 has the stock kernel beside another: say VARIANT=rework, or another of $(variants "$1")"
+}
+
+# variant_src BASE VARIANT: the sources it is built from
+variant_src() {
+	printf '%s\n' "$top/build/$1/src"
+}
+
+# variant_obj BASE VARIANT: where its objects are, with DEBUG=1 and so on as it is set
+variant_obj() {
+	printf '%s\n' "$top/build/$1/$(flavour "$2")"
 }
 
 # check_flag NAME VALUE: an option of make that is on, off, or a mistake
@@ -52,7 +78,7 @@ check_repeat() {
 	esac
 }
 
-# The name of an object tree: stock, patched-debug, patched-kcsan, ...
+# The name of an object tree: stock, rework-debug, rework-kcsan, ...
 flavour() {
 	local name=$1 kind flag on=
 

@@ -516,10 +516,10 @@ def main():
 
     def into_guest():
         held = lock(base)
-        call("selftest.sh", base, "patched", "--build-only")
+        call("selftest.sh", base, "rework", "--build-only")
         if read(bench.src, FILE) != original:
             die(f"{FILE} has changed meanwhile: run this again")
-        bench.build(original, fitting, "mutant", "patched", "bzImage", "modules")
+        bench.build(original, fitting, "mutant", "rework", "bzImage", "modules")
         unlock(*held)
 
     if todo:

@@ -16,7 +16,7 @@ base=${1:?usage: selftest.sh BASE VARIANT [TEST]...}
 variant=${2:?usage: selftest.sh BASE VARIANT [TEST]...}
 shift 2
 check_base "$base"
-check_variant "$variant"
+check_variant "$base" "$variant"
 name=$(flavour "$variant")
 check_repeat
 
@@ -73,12 +73,12 @@ race=
 fuzz=
 [ "$name" = "$variant" ] || fuzz='--seconds 600'
 
-# KUnit runs when its module is loaded. Only those that the series adds: on
+# KUnit runs when its module is loaded. Only those that a series adds: on
 # mainline that is the module all tests of dma-buf are in.
 files=(--file "$install:kselftest")
 job="failed=0
 "
-if [ $# = 0 ] && [ "$variant" = patched ]; then
+if [ $# = 0 ] && [ "$variant" != stock ]; then
 	for module in "$out/$name"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit}.ko; do
 		[ -f "$module" ] || continue
 		files+=(--file "$module:${module##*/}")

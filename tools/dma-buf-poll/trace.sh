@@ -23,7 +23,7 @@ for tool in /usr/bin/trace-cmd /usr/bin/python3; do
 	fi
 done
 
-"$tools/kernel.sh" "$base" patched
+"$tools/kernel.sh" "$base" rework
 
 out=$top/build/$base/log/trace
 mkdir -p "${out%/*}"
@@ -35,9 +35,9 @@ cd /tmp
 chroot /host /usr/bin/$recipe /usr/bin/python3 -B /mnt/traced.py || exit 1
 chroot /host /usr/bin/trace-cmd report -i /tmp/trace.dat | sed 's/^/report: /'
 "
-say "tracing polls on the $base patched kernel: $recipe"
+say "tracing polls on the $base rework kernel: $recipe"
 status=0
-"$tools/guest.py" --kernel "$top/build/$base/patched/arch/x86/boot/bzImage" \
+"$tools/guest.py" --kernel "$top/build/$base/rework/arch/x86/boot/bzImage" \
 	--out "$out" --timeout "${TIMEOUT:-240}" --file "$tools/guest/traced.py:traced/traced.py" \
 	"${host_root[@]}" "$job" >/dev/null || status=$?
 [ "$status" = 0 ] ||
