@@ -14,7 +14,7 @@ export DEBUG KCSAN RT NOSMP KSRC
 MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
 
-.PHONY: all help deps run test test-all tree kernel selftest shell series \
+.PHONY: all help deps run test test-all steps tree kernel selftest shell series \
 	send-check backport-report check clean distclean
 .DELETE_ON_ERROR:
 
@@ -37,6 +37,8 @@ help:
 	@echo '  test-debug      all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU'
 	@echo '  coverage        which lines and branches of dma-buf-poll.c the tests reach'
 	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
+	@echo '  steps           the contract after each patch; STEPS="..." names some, MESSAGE=1'
+	@echo '                  says for each what it changes, as for a commit message'
 	@echo '  bench           what polling costs, in guest instructions, stock against VARIANT'
 	@echo '  clients         the event loops people use, stock against VARIANT; CLIENTS="..."'
 	@echo '  bench-compare   two of those, A=... B=...: bases, directories or results.tsv'
@@ -83,6 +85,10 @@ run:
 test:
 	@$(T)/deps.sh build check docs
 	@$(T)/test.sh '$(BASE)'
+
+steps:
+	@$(T)/deps.sh
+	@$(T)/steps.py '$(BASE)' $(if $(MESSAGE),--message) $(foreach s,$(STEPS),'$(s)')
 
 test-all:
 	@$(T)/deps.sh build check docs

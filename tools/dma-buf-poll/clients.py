@@ -131,7 +131,7 @@ def load(base):
 def main():
     if len(sys.argv) != 3:
         sys.exit("usage: clients.py BASE VARIANT")
-    base, series = sys.argv[1:]
+    base, series = sys.argv[1], sys.argv[2]
     clients, kernel = load(base)
     stock, ours = Run(base, "stock"), Run(base, series)
 

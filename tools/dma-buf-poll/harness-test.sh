@@ -181,8 +181,9 @@ else
 	not_ok "a job that fails is no trouble with the guest (status $status)" <"$tmp/out"
 fi
 
-# In a file of its own, as it is long
+# In files of their own, as they are long
 . "$tools/refresh-test.sh"
+. "$tools/steps-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
 for name in run check htmldocs send-check kunit trace model cocci-test harness-test; do

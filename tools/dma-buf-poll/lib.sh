@@ -35,9 +35,10 @@ variants() {
 	esac
 }
 
-# check_variant BASE VARIANT: does it have that?
+# check_variant BASE VARIANT: does it have that? steps.py has one of its own, which
+# is what it has checked out.
 check_variant() {
-	case " $(variants "$1") " in
+	case " $(variants "$1") ${DBP_STEP:+step} " in
 	*" $2 "*) ;;
 	*) die "$1 has no VARIANT '$2': it has $(variants "$1")" ;;
 	esac
@@ -52,12 +53,18 @@ check_series() {
 
 # variant_src BASE VARIANT: the sources it is built from
 variant_src() {
-	printf '%s\n' "$top/build/$1/src"
+	case $2 in
+	step) printf '%s\n' "$top/build/$1/steps/src" ;;
+	*) printf '%s\n' "$top/build/$1/src" ;;
+	esac
 }
 
 # variant_obj BASE VARIANT: where its objects are, with DEBUG=1 and so on as it is set
 variant_obj() {
-	printf '%s\n' "$top/build/$1/$(flavour "$2")"
+	case $2 in
+	step) printf '%s\n' "$top/build/$1/steps/obj" ;;
+	*) printf '%s\n' "$top/build/$1/$(flavour "$2")" ;;
+	esac
 }
 
 # check_flag NAME VALUE: an option of make that is on, off, or a mistake

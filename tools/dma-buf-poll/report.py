@@ -86,12 +86,12 @@ class Promises:
 
 
 class Run:
-    """What one guest said. Its name is that of a variant, or begins with it."""
+    """What one guest said. Its name begins with that of the variant, or it is given."""
 
-    def __init__(self, base, name, prefix=None):
-        self.variant = name.split("-")[0]
+    def __init__(self, base, name, variant=None):
+        self.variant = variant or name.split("-")[0]
         self.promises = Promises(base, self.variant)
-        prefix = prefix or os.path.join(TOP, "build", base, "log", f"selftest-{name}")
+        prefix = os.path.join(TOP, "build", base, "log", f"selftest-{name}")
         self.tests = OrderedDict()
         self.figures = defaultdict(OrderedDict)
         self.trouble = None
@@ -100,6 +100,7 @@ class Run:
         self.running = ""
         # What runs in the guest, and how many tests it promised and gave
         self.programs = []
+        self.program_of = {}
         try:
             with open(prefix + ".results", encoding="utf-8", errors="replace") as source:
                 text = source.read()
@@ -153,6 +154,7 @@ class Run:
         name = match and (match.group(2) or self.running)
         # The single parameters of a KUnit test are indented, and not counted.
         if name:
+            self.program_of[name] = self.programs[-1][0] if self.programs else None
             state = "fail" if match.group(1) == "not ok" else "pass"
             if match.group(3) == "SKIP":
                 state = "skip"
