@@ -14,7 +14,7 @@ check_base "$base"
 obj=${3:-}
 src=${4:-}
 if [ -z "$obj" ]; then
-	check_variant "$base" "$variant"
+	check_variant "$variant" "$base"
 	obj=$(variant_obj "$base" "$variant")
 	src=$(variant_src "$base" "$variant")
 fi

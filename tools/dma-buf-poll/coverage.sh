@@ -30,7 +30,7 @@ mkdir -p "$dir"
 sed -n '/^# gcov: begin/,/^# gcov: end/{/^#/!p}' "$results" | tr -d '\r' |
 	base64 -d >"$dir/dma-buf-poll.gcda"
 [ -s "$dir/dma-buf-poll.gcda" ] || die "$base: the guest sent no counters (see $results)"
-cp "$out/rework-gcov/drivers/dma-buf/dma-buf-poll.gcno" "$dir/"
+cp "$(GCOV=1 variant_obj "$base" rework)/drivers/dma-buf/dma-buf-poll.gcno" "$dir/"
 (cd "$dir" && gcov -b -c --json-format dma-buf-poll.gcda) >"$dir/log" 2>&1 ||
 	die "$base: gcov: $(tail -n1 "$dir/log")"
 "$tools/coverage.py" "$dir/dma-buf-poll.gcov.json.gz" "$out/src/drivers/dma-buf/dma-buf-poll.c"

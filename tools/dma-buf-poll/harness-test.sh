@@ -12,7 +12,7 @@ base=${1:?usage: harness-test.sh BASE}
 check_base "$base"
 plain_kernels harness-test
 "$tools/kernel.sh" "$base" rework
-kernel=$top/build/$base/rework/arch/x86/boot/bzImage
+kernel=$(variant_obj "$base" rework)/arch/x86/boot/bzImage
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -183,6 +183,7 @@ fi
 
 # In files of their own, as they are long
 . "$tools/refresh-test.sh"
+. "$tools/report-test.sh"
 . "$tools/steps-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?

@@ -124,7 +124,7 @@ for t in $*; do
 	echo \"igt-end: \$?\" >>/tmp/said
 	grep -a -E '(Subtest .*: [A-Z]+ \()|^(SUCCESS|SKIP|FAIL|igt-end)|Failed assertion|Test requirement:' /tmp/said
 done"
-	"$tools/guest.py" --kernel "$out/$variant/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
+	"$tools/guest.py" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
 		--boot-timeout 120 --timeout "${TIMEOUT:-2400}" \
 		--append "rcupdate.rcu_cpu_stall_timeout=120" \
 		--qemu=-fsdev --qemu "local,id=root,path=$sysroot,security_model=none,readonly=on" \

@@ -16,7 +16,7 @@ base=${1:?usage: igt.sh BASE VARIANT [SUBTEST]...}
 variant=${2:?usage: igt.sh BASE VARIANT [SUBTEST]...}
 shift 2
 check_base "$base"
-check_variant "$base" "$variant"
+check_variant "$variant" "$base"
 name=$(flavour "$variant")
 check_repeat
 

@@ -14,7 +14,7 @@
 base=${1:?usage: kernel.sh BASE VARIANT}
 variant=${2:?usage: kernel.sh BASE VARIANT}
 check_base "$base"
-check_variant "$base" "$variant"
+check_variant "$variant" "$base"
 name=$(flavour "$variant")
 lock "$base"
 "$tools/compose.sh" "$base"

@@ -35,18 +35,18 @@ variants() {
 	esac
 }
 
-# check_variant BASE VARIANT: does it have that? steps.py has one of its own, which
+# check_variant VARIANT BASE: does it have that? steps.py has one of its own, which
 # is what it has checked out.
 check_variant() {
-	case " $(variants "$1") ${DBP_STEP:+step} " in
-	*" $2 "*) ;;
-	*) die "$1 has no VARIANT '$2': it has $(variants "$1")" ;;
+	case " $(variants "$2") ${DBP_STEP:+step} " in
+	*" $1 "*) ;;
+	*) die "$2 has no VARIANT '$1': it has $(variants "$2")" ;;
 	esac
 }
 
 # check_series BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
 check_series() {
-	check_variant "$1" "$2"
+	check_variant "$2" "$1"
 	[ "$2" != stock ] ||
 		die "$3 has the stock kernel beside another: say VARIANT=rework, or another of $(variants "$1")"
 }

@@ -16,7 +16,7 @@ base=${1:?usage: selftest.sh BASE VARIANT [TEST]...}
 variant=${2:?usage: selftest.sh BASE VARIANT [TEST]...}
 shift 2
 check_base "$base"
-check_variant "$base" "$variant"
+check_variant "$variant" "$base"
 name=$(flavour "$variant")
 check_repeat
 

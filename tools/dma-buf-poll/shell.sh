@@ -8,7 +8,7 @@
 base=${1:?usage: shell.sh BASE VARIANT}
 variant=${2:?usage: shell.sh BASE VARIANT}
 check_base "$base"
-check_variant "$base" "$variant"
+check_variant "$variant" "$base"
 [ -t 0 ] || die "make shell wants a terminal"
 "$tools/kernel.sh" "$base" "$variant"
 out=$top/build/$base

@@ -19,7 +19,7 @@ steps_stub() { cat >"$steps_tools/$1"; chmod +x "$steps_tools/$1"; }
 steps_stub kernel.sh <<'EOS'
 #!/bin/bash
 . "${BASH_SOURCE%/*}/lib.sh"
-check_variant "$1" "$2"
+check_variant "$2" "$1"
 echo kernel >>"$top/calls"
 mkdir -p "$(variant_obj "$1" "$2")/arch/x86/boot"
 ! grep -q broken "$(variant_src "$1" "$2")/drivers/dma-buf/dma-buf.c" || die "$1 $2: it does not build"

@@ -19,7 +19,7 @@ base=${1:?usage: test-debug.sh BASE VARIANT [RUN]...}
 variant=${2:?usage: test-debug.sh BASE VARIANT [RUN]...}
 shift 2
 check_base "$base"
-check_variant "$base" "$variant"
+check_variant "$variant" "$base"
 all=(debug kcsan rt up nosmp)
 runs=("$@")
 [ $# -gt 0 ] || runs=("${all[@]}")

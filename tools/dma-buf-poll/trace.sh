@@ -37,7 +37,7 @@ chroot /host /usr/bin/trace-cmd report -i /tmp/trace.dat | sed 's/^/report: /'
 "
 say "tracing polls on the $base rework kernel: $recipe"
 status=0
-"$tools/guest.py" --kernel "$top/build/$base/rework/arch/x86/boot/bzImage" \
+"$tools/guest.py" --kernel "$(variant_obj "$base" rework)/arch/x86/boot/bzImage" \
 	--out "$out" --timeout "${TIMEOUT:-240}" --file "$tools/guest/traced.py:traced/traced.py" \
 	"${host_root[@]}" "$job" >/dev/null || status=$?
 [ "$status" = 0 ] ||
