@@ -43,6 +43,15 @@ FIGURE = re.compile(r"^# figure: (\S+) (.*) = (\S.*)$")
 PANIC = re.compile(r"(kernel BUG at [^!]*|BUG: .*|Oops: .*)")
 
 
+# fixture.variant.LINE_sentence: there the fixture is not the line of the contract
+FIXTURE = re.compile(r"^(?!(?:%s)[._])((?:\w+\.)+)(%s)_" % ("|".join(LINES), "|".join(LINES)))
+
+
+def line_first(name):
+    """The name of a test with the line of the contract before its fixture"""
+    return FIXTURE.sub(r"\2.\1", name)
+
+
 def rows_of(name):
     """The rows of one of our tables, without its comments"""
     with open(os.path.join(TOOLS, name), encoding="utf-8") as source:
@@ -142,16 +151,17 @@ class Run:
             self.programs[-1][2] += 1
         match = RUNNING.match(raw)
         if match:
-            self.running = match.group(1)
+            self.running = line_first(match.group(1))
             return
         match = DOWN.match(raw)
         if match:
-            self.down[match.group(1)] = match.group(2)
-            self.tests[match.group(1)] = ("fail", match.group(2))
+            name = line_first(match.group(1))
+            self.down[name] = match.group(2)
+            self.tests[name] = ("fail", match.group(2))
             return
         match = RESULT.match(raw)
         # The harness of old kernels does not name what it skips.
-        name = match and (match.group(2) or self.running)
+        name = match and (line_first(match.group(2) or "") or self.running)
         # The single parameters of a KUnit test are indented, and not counted.
         if name:
             self.program_of[name] = self.programs[-1][0] if self.programs else None
