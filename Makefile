@@ -9,12 +9,13 @@ KCSAN	?=
 RT	?=
 NOSMP	?=
 KSRC	?=
+TOPIC	?=
 
 export DEBUG KCSAN RT NOSMP KSRC
 MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
 
-.PHONY: all help deps run test test-all steps tree kernel selftest shell series \
+.PHONY: all help deps run test test-all steps tree kernel selftest shell topics series \
 	send-check backport-report check clean distclean
 .DELETE_ON_ERROR:
 
@@ -27,8 +28,8 @@ help:
 	@echo '  test-all        the same for every base'
 	@echo
 	@echo 'Step by step:'
-	@echo '  tree            base, own files and patches as a git tree in build/BASE/src'
-	@echo '  kernel          build/BASE/VARIANT/arch/x86/boot/bzImage'
+	@echo '  tree            base and patches as a git tree in build/BASE/src, to work in'
+	@echo '  kernel          a kernel of VARIANT, built in obj/ below its source'
 	@echo '  selftest        boot it and run the kselftest; TESTS="poll" names some of them'
 	@echo '  shell           boot it and give a shell'
 	@echo '  kunit           the KUnit suite under UML, natively'
@@ -51,8 +52,9 @@ help:
 	@echo '  deps            install the Debian packages all of this needs'
 	@echo
 	@echo 'To send:'
-	@echo '  series          mail-ready patches with a cover letter in build/BASE/series/'
-	@echo '  send-check      is that series fit to be sent?'
+	@echo '  topics          what can be sent: the names of the topics of BASE'
+	@echo '  series          mail-ready patches in build/BASE/series/TOPIC/; needs no kernel source'
+	@echo '  send-check      is each topic fit to be sent?'
 	@echo '  backport-report which patch goes to which base, and what holds there'
 	@echo
 	@echo 'To change it:'
@@ -63,7 +65,9 @@ help:
 	@echo
 	@echo 'With:'
 	@echo '  BASE=$(BASE)       one of: $(shell awk '!/^#/ && NF { print $$1 }' $(T)/bases | paste -sd" ")'
-	@echo '  VARIANT=$(VARIANT)  stock, fixes (all but poll-rework) or rework (everything)'
+	@echo '  VARIANT=$(VARIANT) stock, fixes (all topics but poll-rework), rework (all of them); where'
+	@echo '                  there is no poll-rework, as on 5.10, stock or rework'
+	@echo '  TOPIC=NAME      one topic, for series and send-check'
 	@echo '  DEBUG=1         lockdep, KASAN, debug objects, kmemleak'
 	@echo '  KCSAN=1         data race detection'
 	@echo '  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP'
@@ -110,13 +114,16 @@ shell:
 	@$(T)/deps.sh
 	@$(T)/shell.sh '$(BASE)' '$(VARIANT)'
 
+# Neither a kernel nor a package is needed for these.
+topics:
+	@$(T)/series.py '$(BASE)' --topics
+
 series:
-	@$(T)/deps.sh
-	@$(T)/series.sh '$(BASE)'
+	@$(T)/series.py '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
 
 send-check:
 	@$(T)/deps.sh build check
-	@$(T)/send-check.sh '$(BASE)'
+	@$(T)/send-check.sh '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
 
 backport-report:
 	@$(T)/deps.sh
@@ -127,7 +134,8 @@ check:
 	@$(T)/check.sh '$(BASE)'
 
 clean:
-	rm -rf build/*/stock* build/*/fixes* build/*/rework* build/*/kselftest* build/*/kunit* \
+	rm -rf build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
+		build/*/rework*.stamp build/*/step.stamp build/*/kselftest* build/*/kunit* \
 		build/*/check-clang build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
 

@@ -86,7 +86,14 @@ static __poll_t dma_buf_poll_events(struct dma_buf_poll_cb *dcb)
 	return dcb->write ? DMA_BUF_POLL_OUT : DMA_BUF_POLL_IN;
 }
 
-/* Have all fences signaled, as far as their signaled bits tell? */
+/*
+ * Have all fences signaled, as far as their signaled bits tell?
+ *
+ * Here and below BOOKKEEP fences are never looked at, and must not be: nobody
+ * who reads or writes waits for them, and not all of them may be asked or armed
+ * from here. The preemption fences of amdkfd and xe sleep or take locks that an
+ * interrupt must not take.
+ */
 static bool dma_buf_poll_signaled(struct dma_buf *dmabuf, bool write, bool last)
 {
 	return !dma_resv_find_unsignaled(dmabuf->resv,
@@ -116,10 +123,23 @@ dma_buf_poll_fence_asked(struct dma_buf *dmabuf, struct dma_buf_poll_cb *dcb)
 }
 
 /*
- * Called by the owner of the direction, to give it up if all fences have
- * signaled, which wakes those who wait, or if nobody waits. Then this returns
- * true. Otherwise it returns false, and the direction stays with the caller, or
- * goes to the irq_work with @queue_work.
+ * Does an exclusive waiter stand in the queue? They are behind all others, and
+ * a wake-up ends at the first of them that takes it.
+ */
+static bool dma_buf_poll_exclusive(struct dma_buf *dmabuf)
+{
+	struct wait_queue_head *queue = &dmabuf->poll;
+
+	return !list_empty(&queue->head) &&
+	       list_last_entry(&queue->head, struct wait_queue_entry,
+			       entry)->flags & WQ_FLAG_EXCLUSIVE;
+}
+
+/*
+ * Called by the owner of the direction, to give it up if it owes nothing or
+ * nobody waits, and if all fences have signaled, which wakes those who wait.
+ * Then this returns true. Otherwise it returns false, and the direction stays
+ * with the caller, or goes to the irq_work with @queue_work.
  *
  * Whoever does not own the direction any more after the unlock must not touch
  * the buffer, which dma_buf_poll_release() may be waiting to let go. It finds an
@@ -137,19 +157,24 @@ static bool dma_buf_poll_done(struct dma_buf *dmabuf,
 	struct dma_fence *fence;
 	unsigned long flags;
 	__poll_t key = 0;
-	bool ready, done;
+	bool done;
 
 	spin_lock_irqsave(&dmabuf->poll.lock, flags);
 	fence = rcu_dereference_protected(dcb->fence,
 					  lockdep_is_held(&dmabuf->poll.lock));
 	RCU_INIT_POINTER(dcb->fence, NULL);
 
+	/*
+	 * Under the lock of the queue: exact. Whoever queues later looks later,
+	 * and finds the direction idle.
+	 */
+	done = !dcb->owed || !waitqueue_active(&dmabuf->poll);
+
 	/* If any is left it is found soonest from the other end. */
-	ready = dma_buf_poll_signaled(dmabuf, dcb->write, !dcb->last);
-	/* Under the lock of the queue: exact. */
-	done = ready || !waitqueue_active(&dmabuf->poll);
-	if (ready && dcb->owed)
-		key |= dma_buf_poll_events(dcb);
+	if (!done && dma_buf_poll_signaled(dmabuf, dcb->write, !dcb->last)) {
+		key = dma_buf_poll_events(dcb);
+		done = true;
+	}
 
 	/*
 	 * Answer for both directions in one go. The callback of the other one
@@ -157,13 +182,14 @@ static bool dma_buf_poll_done(struct dma_buf *dmabuf,
 	 * for both would be woken a second time for nothing. What may be
 	 * written may be read, so one direction is known.
 	 *
-	 * Not if nobody waits for this one: then the other one alone would be
-	 * in the key, an exclusive waiter could take all of the wake-up, and
-	 * who is arming the other direction right now, with a fence that has
-	 * come since, would sleep on a direction that owes nothing.
+	 * Not if somebody waits exclusively: they would take the wake-up from
+	 * others who wait for the other direction, or who are arming it right
+	 * now, with a fence that has come since, and would sleep on a direction
+	 * that owes nothing. Nor if nobody waits for this one, for then they
+	 * would not be woken at all.
 	 */
 	other = dcb->write ? &dmabuf->cb_in : &dmabuf->cb_out;
-	if (key && other->owed &&
+	if (key && other->owed && !dma_buf_poll_exclusive(dmabuf) &&
 	    (dcb->write || dma_buf_poll_signaled(dmabuf, true, true))) {
 		key |= dma_buf_poll_events(other);
 		WRITE_ONCE(other->owed, false);
@@ -176,22 +202,27 @@ static bool dma_buf_poll_done(struct dma_buf *dmabuf,
 		irq_work_queue(&dcb->work);
 	}
 
-	if (key)
+	if (key) {
 		trace_dma_buf_poll_wake(dmabuf, key, fence);
 
-	/*
-	 * With both in the key one exclusive waiter for either would do, and
-	 * keep the wake-up from one for the other. All of them are ready.
-	 */
-	if (key == (DMA_BUF_POLL_IN | DMA_BUF_POLL_OUT))
-		wake_up_all_locked(&dmabuf->poll);
-	else if (key)
+		/*
+		 * First the signaled bits, then what each waiter asks for. Pairs
+		 * with ep_modify(): either the poll there sees the fences signaled
+		 * or the wake-up sees the new events. Without, an item that is
+		 * enabled again (EPOLLONESHOT) could be told "not yet" without the
+		 * lock, for its direction still owes, and not be woken either.
+		 */
+		smp_mb();
 		wake_up_locked_poll(&dmabuf->poll, key);
+	}
 	spin_unlock_irqrestore(&dmabuf->poll.lock, flags);
 
 	/*
-	 * Not the last reference where this is called under the lock of the
-	 * fence: who signals a fence must hold one until that lock is dropped.
+	 * This may be under the lock of the fence, and even the last reference.
+	 * The memory stays nevertheless: whoever signals has to drop that lock
+	 * after the callbacks. Mostly they hold a reference for that. vmwgfx does
+	 * not, but has taken the fence off its list, so that its release takes no
+	 * lock; the timer of vgem does not, but its table of fences does.
 	 */
 	dma_fence_put(fence);
 	return done;
@@ -401,8 +432,8 @@ void dma_buf_poll_init(struct dma_buf *dmabuf)
 static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 {
 	struct dma_buf *dmabuf = dma_buf_poll_buf(dcb);
+	bool active, removed;
 	struct dma_fence *fence;
-	bool active;
 
 	for (;;) {
 		/* Pairs with the last unlock of whoever owned the direction. */
@@ -412,17 +443,24 @@ static void dma_buf_poll_cancel(struct dma_buf_poll_cb *dcb)
 		if (!active)
 			return;
 
+		/*
+		 * To remove the callback takes the lock of the fence. What was
+		 * read from @dcb->fence has not run its callback to the end yet,
+		 * so RCU keeps that lock even from an issuer that lets go of it a
+		 * grace period after it has signaled.
+		 */
 		rcu_read_lock();
 		fence = dma_fence_get_rcu_safe(&dcb->fence);
+		removed = fence && dma_fence_remove_callback(fence, &dcb->cb);
 		rcu_read_unlock();
 
 		/*
-		 * This takes the lock of the fence: when it fails the callback
-		 * has run to its end, and the direction is idle or belongs to
-		 * the irq_work; or that is about to add the callback, for
-		 * somebody it saw wait. The next look sees the queue empty.
+		 * If there was nothing to remove the callback has run to its end
+		 * by now, and the direction is idle or belongs to the irq_work; or
+		 * that is about to add the callback, for somebody it saw wait. The
+		 * next look sees the queue empty.
 		 */
-		if (fence && dma_fence_remove_callback(fence, &dcb->cb)) {
+		if (removed) {
 			trace_dma_buf_poll_cancel(dmabuf,
 						  dma_buf_poll_events(dcb), fence);
 			dma_buf_poll_done(dmabuf, dcb, false);

@@ -1,85 +1,77 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# compose.sh BASE: base + own files + patches, as a git tree in build/BASE/src
+# compose.sh BASE [VARIANT]: base + patches, as a git tree in build/BASE/src
 #
-# One commit holds what the base has of the files the series touches and of
-# their neighbours, tagged "base"; then one commit for each patch. The rest of
-# the kernel lies around them, unknown to git: to commit it would take longer
-# than to build it. KSRC=/path/to/linux takes the base from there.
+# That is the tree to work in: the whole base in one commit, tagged "base", then a
+# commit for each patch on the branch "series", with a tag topic/NAME at the end of
+# each topic. VARIANT stock or fixes makes build/BASE/VARIANT/src as well, a tree of
+# its own that is only built. KSRC=/path/to/linux takes the base from there, and only
+# reads: with git it is the commit that is checked out, without it all that is no
+# product of a build.
 #
-# Commits and edits made in build/BASE/src are kept and built as they are. Only
-# when the repository has moved on as well somebody has to decide.
+# Commits and edits made in build/BASE/src are kept and built as they are. Only when
+# the repository or the base has moved on as well somebody has to decide. The patches
+# are put together elsewhere, so that tree never stands half-way.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
-base=${1:?usage: compose.sh BASE}
+base=${1:?usage: compose.sh BASE [VARIANT]}
+variant=${2:-rework}
 check_base "$base"
+check_variant "$variant" "$base"
 lock "$base"
 
 out=$top/build/$base
 src=$out/src
 stamp=$out/tree.stamp
-series=$top/patches/$base/series
-[ -f "$series" ] || die "$base: no patches/$base/series"
 
-# Paths of the patches, absolute, in order. A base that needs the very patch of
-# another base names it by its path from there, such as ../6.12/0001-x.patch.
-patches=()
-while read -r name; do
-	case $name in ''|'#'*) continue ;; esac
-	[ -f "$top/patches/$base/$name" ] || die "$base: patches/$base/series names $name, which does not exist"
-	patches+=("$(realpath --relative-to="$top" "$top/patches/$base/$name")")
-done <"$series"
+# Its own settings only, and the same commits from the same files, whoever composes
+export GIT_CONFIG_NOSYSTEM=1
+as_nobody=(env GIT_CONFIG_GLOBAL=/dev/null
+	GIT_AUTHOR_NAME=dma-buf-poll GIT_AUTHOR_EMAIL=dma-buf-poll@localhost
+	GIT_COMMITTER_NAME=dma-buf-poll GIT_COMMITTER_EMAIL=dma-buf-poll@localhost
+	GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z)
+g() { "${as_nobody[@]}" git -C "$src" -c advice.detachedHead=false "$@"; }
 
-# The patch that holds the message: a variant of another base's patch has only
-# hunks, and a line that says whose message is its own.
-message_of() {
-	local other
-
-	other=$(sed -n '/^---$/q;s/^Message: *//p' "$top/$1")
-	if [ -n "$other" ]; then
-		realpath --relative-to="$top" "$top/${1%/*}/$other"
-	else
-		printf '%s\n' "$1"
-	fi
-}
-
-# The own files a patch adds; a directory stands for what git knows in it, and
-# HERE:THERE for a file that has another path in the kernel.
-own_files() {
-	local path
-
-	sed -n '/^---$/,/^diff /s/^Own-files: *//p' "$top/$1" | tr ' ' '\n' | while read -r path; do
-		if [ -d "$top/$path" ]; then
-			git -C "$top" ls-files --cached --others --exclude-standard -- "$path"
-		else
-			printf '%s\n' "$path"
-		fi
-	done
-}
-
-own=()
-for patch in "${patches[@]}"; do
-	[ -f "$top/$(message_of "$patch")" ] || die "$base: $patch takes its message from a patch that does not exist"
-	own+=("$(message_of "$patch")")
-	for file in $(own_files "$(message_of "$patch")"); do
-		[ -f "$top/${file%:*}" ] || die "$base: $patch adds ${file%:*}, which does not exist"
-		own+=("${file%:*}")
-	done
-done
+# One pack for all the files, not one object for each
+add=(-c core.bigFileThreshold=1 -c core.compression=1 -c core.fsync=none)
 
 # Which base is it?
 if [ -n "${KSRC:-}" ]; then
 	if [ ! -f "$KSRC/Makefile" ] || [ ! -d "$KSRC/drivers/dma-buf" ]; then
 		die "KSRC=$KSRC is no kernel tree"
 	fi
-	if [ -e "$KSRC/include/config/auto.conf" ] || [ -e "$KSRC/.config" ]; then
-		die "KSRC=$KSRC has been built in: build with O= there, and 'make mrproper' first"
+	path=$(realpath "$KSRC")
+	if [ -e "$path/.git" ]; then
+		kind=git
+		commit=$(git -C "$path" rev-parse -q --verify HEAD 2>"$out.said") ||
+			die "KSRC=$KSRC: git does not read it: $(sed -n '$s/^[a-z]*: //p' "$out.said")"
+		rm -f "$out.said"
+		# What is not committed there would be missing here, unseen.
+		edit=$(GIT_OPTIONAL_LOCKS=0 git -C "$path" status --porcelain --untracked-files=no | sed -n '1s/^...//p')
+		[ -z "$edit" ] ||
+			die "KSRC=$KSRC has edits that are not committed, in $edit: commit them there, or git stash"
+		edit=$(GIT_OPTIONAL_LOCKS=0 git -C "$path" ls-files --others --exclude-standard | sed -n 1p)
+		[ -z "$edit" ] || say "warning: git does not know $edit in KSRC=$KSRC: it is left out"
+	else
+		kind=plain
+		mkdir -p "$out"
+		[ -d "$out/ksrc.git" ] || git init -q --bare "$out/ksrc.git"
+		built=-f
+		for product in .config include/config/auto.conf vmlinux; do
+			[ ! -e "$path/$product" ] || built=
+		done
+		[ -n "$built" ] || say "KSRC=$KSRC has been built in: what its .gitignore names is left out"
+		there=("${as_nobody[@]}" GIT_DIR="$out/ksrc.git" git "${add[@]}" -c core.bare=false --work-tree="$path")
+		"${there[@]}" add -A ${built:+"$built"} -- "$path" 2>"$out.said" ||
+			die "KSRC=$KSRC: git does not read it: $(sed -n '$s/^[a-z]*: //p' "$out.said")"
+		rm -f "$out.said"
+		commit=$("${there[@]}" commit-tree "$("${there[@]}" write-tree)" -m "KSRC")
 	fi
-	commit=$(git -C "$KSRC" rev-parse -q --verify HEAD 2>/dev/null || :)
-	id="KSRC $(cd "$KSRC" && pwd) ${commit:-without git}"
+	id="KSRC $path $commit"
 else
+	kind=package
 	# Once composed a tree stays on its version until it is asked to move.
 	if [ "${REFRESH:-0}" != 1 ] && [ -f "$stamp" ] && [ -f "$out/base.id" ] &&
 	   grep -q '^package ' "$out/base.id"; then
@@ -91,131 +83,153 @@ else
 	fi
 fi
 
-key=$(hash_files "${patches[@]}" "${own[@]}" tools/dma-buf-poll/compose.sh)
+# Everything that patches and own files are made of. An own file may be any file here.
+mapfile -t inputs < <("$tools/series.py" "$base" --files)
+[ ${#inputs[@]} -gt 0 ] || exit 1
+key=$(hash_files "${inputs[@]}" patches/topics tools/dma-buf-poll/{compose,am}.sh tools/dma-buf-poll/series.py)
 
-g() {
-	git -C "$src" -c core.fileMode=false -c gc.auto=0 -c advice.detachedHead=false "$@"
-}
-
-# A step that was stopped while the tree was at its base: bring it back.
-if [ -f "$out/at-base" ] && [ -f "$stamp" ]; then
-	g checkout -q -f series
-	rm -f "$out/at-base"
+if [ -e "$src" ] && ! g rev-parse -q --verify refs/dbp/base >/dev/null 2>&1; then
+	die "$base: build/$base/src is not what this version makes: save what is yours in it, then remove that directory"
 fi
 
-changed() {
-	[ "$(g rev-parse series)" != "$(sed -n 2p "$stamp")" ] ||
-		! g diff --quiet HEAD
-}
+# remove_trees: all of them, if that loses nothing
+remove_trees() {
+	local dir why
 
-# What the series changes has to be in the commit of the base: else git takes it
-# away when it goes back there.
-touched() {
-	local patch
-
-	for patch in "${patches[@]}"; do
-		sed -n 's/^--- a\///p' "$top/$patch"
-	done | sort -u
-}
-
-complete() {
-	touched | while read -r path; do
-		g cat-file -e "base:$path" 2>/dev/null || exit 1
+	for dir in "$src" "$out"/*/src; do
+		[ -e "$dir/.git" ] || continue
+		why=$(tree_changes "$dir" all)
+		[ -z "$why" ] ||
+			die "$base: the base is now $id, but ${dir#"$top/"} $why: save them, then remove that directory"
+	done
+	rm -f "$stamp" "$out/base.id"
+	for dir in "$src" "$out"/*/src; do
+		rm -rf "$dir"
 	done
 }
 
-if [ -f "$stamp" ] && [ "$(cat "$out/base.id")" = "$id" ] && complete; then
-	if [ "$(sed -n 1p "$stamp")" = "$key" ]; then
-		changed && say "$base: with your own changes in build/$base/src"
-		exit 0
-	fi
-	! changed ||
-		die "$base: both build/$base/src and the repository have changed: save the work in build/$base/src, then remove that directory"
-	g checkout -q -f base
-else
-	if [ -f "$stamp" ] && changed; then
-		die "$base: the base is now $id, but build/$base/src has changes: save them, then remove that directory"
-	fi
+# The whole base in one commit, and its files around it with the times they have:
+# what was built from them stays good.
+base_tree() {
+	local part=$src.part package deb kept=$cache/git/${id#package }
+
 	say "composing build/$base/src from $id"
-	# The same sources again have the same times: what was built stays good.
-	if [ -f "$out/base.id" ] && [ "$(cat "$out/base.id")" != "$id" ]; then
-		rm -rf "$out"/{stock,rework,kunit,mutant}*
-	fi
-	rm -rf "$stamp" "$out/base.id" "$src" "$src.part"
-	need_space "$out" 4
-	mkdir -p "$src.part"
-	if [ -n "${KSRC:-}" ]; then
-		tar -C "$KSRC" --exclude=./.git -cf - . | tar -C "$src.part" -xf - ||
-			die "$base: could not copy $KSRC"
-	else
+	need_space "$out" 5
+	rm -rf "$part"
+	mkdir -p "$part"
+	case $kind in
+	package)
 		deb=$("$tools/fetch.sh" "$base")
 		package=${id#package }
 		package=${package%%_*}
 		say "  unpacking"
 		if ! dpkg-deb --fsys-tarfile "$deb" |
 		     tar -xOf - "./usr/src/$package.tar.xz" |
-		     tar -xJf - -C "$src.part" --strip-components=1; then
+		     tar -xJf - -C "$part" --strip-components=1; then
 			rm -f "$deb"
 			die "$base: ${deb##*/} is broken: removed it, try again"
 		fi
-	fi
-	mv "$src.part" "$src"
-	git -C "$src" init -q -b series
-	echo '*' >"$src/.git/info/exclude"
-	(
-		cd "$src"
-		touched
-		printf '%s\n' LICENSES MAINTAINERS Makefile drivers/dma-buf include/linux/dma-*.h \
-			tools/testing/selftests/Makefile Documentation/driver-api/*.rst
-	) | sort -u | while read -r path; do
-		[ ! -e "$src/$path" ] || printf '%s\0' "$path"
-	done | g add -f --pathspec-from-file=- --pathspec-file-nul
-	export GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' GIT_COMMITTER_DATE='2026-01-01T00:00:00Z'
-	g -c user.name="dma-buf-poll" -c user.email="dma-buf-poll@localhost" \
-		commit -q -m "$id"
-	g tag base
-	printf '%s\n' "$id" >"$out/base.id"
-fi
-rm -f "$stamp"
-
-# A base without "series" is one that was interrupted below: same thing.
-g checkout -q -f -B series base
-export GIT_AUTHOR_NAME='dma-buf-poll' GIT_AUTHOR_EMAIL='dma-buf-poll@localhost'
-export GIT_COMMITTER_NAME=$GIT_AUTHOR_NAME GIT_COMMITTER_EMAIL=$GIT_AUTHOR_EMAIL
-export GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' GIT_COMMITTER_DATE='2026-01-01T00:00:00Z'
-
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-for patch in "${patches[@]}"; do
-	sed -n '/^---$/,$p' "$top/$patch" >"$tmp/diff"
-	git mailinfo --encoding=UTF-8 "$tmp/msg" /dev/null \
-		<"$top/$(message_of "$patch")" >"$tmp/info" 2>/dev/null
-	subject=$(sed -n 's/^Subject: //p' "$tmp/info")
-	[ -n "$subject" ] || die "$base: $patch has no Subject"
-
-	if grep -q '^diff ' "$tmp/diff"; then
-		# All or nothing: try first. Fuzz as quilt allows it.
-		if ! LC_ALL=C patch -d "$src" -p1 -F2 --dry-run -f <"$tmp/diff" >"$tmp/log"; then
-			file=$(awk '/^(patching|checking) file/ { f = $3 } /FAILED|No file to patch/ { print f; exit }' "$tmp/log")
-			hunk=$(grep -m1 -oE 'Hunk #[0-9]+ FAILED at [0-9]+' "$tmp/log" || grep -m1 -i 'no file to patch' "$tmp/log" || tail -n1 "$tmp/log")
-			die "$base ($id): $patch no longer applies: ${file:-?}: $hunk"
+		if [ -d "$kept" ]; then
+			copy_git "$kept" "$part/.git"
+		else
+			say "  telling git of it"
+			init_tree "$part"
+			"${as_nobody[@]}" git -C "$part" "${add[@]}" add -A -f
+			"${as_nobody[@]}" git -C "$part" "${add[@]}" commit -q -m "$id"
+			mkdir -p "$cache/git"
+			rm -rf "$kept.$$"
+			copy_git "$part/.git" "$kept.$$"
+			mv -T "$kept.$$" "$kept" 2>/dev/null || rm -rf "$kept.$$"
 		fi
-		patch -s -d "$src" -p1 -F2 --no-backup-if-mismatch -f <"$tmp/diff" ||
-			die "$base ($id): $patch failed half-way: remove build/$base"
-		# Both sides: a file may go away.
-		sed -n 's/^+++ b\///p; s/^--- a\///p' "$tmp/diff" | sort -u | tr '\n' '\0' |
-			g add -f --pathspec-from-file=- --pathspec-file-nul
-	fi
-	for file in $(own_files "$(message_of "$patch")"); do
-		to=${file#*:}
-		mkdir -p "$src/${to%/*}"
-		cp "$top/${file%:*}" "$src/$to"
-		g add -f "$to"
-	done
-	{ printf '%s\n\n' "$subject"; cat "$tmp/msg"; } >"$tmp/full"
-	g commit -q -F "$tmp/full" || die "$base: $patch changes nothing"
-done
+		;;
+	git)
+		init_tree "$part"
+		borrow "$part"
+		git -C "$part" reset -q --hard "$commit"
+		;;
+	plain)
+		init_tree "$part"
+		borrow "$part"
+		cp "$out/ksrc.git/index" "$part/.git/index"
+		git -C "$part" ls-files -z |
+			tar -C "$path" --null --verbatim-files-from -T - -cf - | tar -C "$part" -xf - ||
+			die "$base: could not copy $KSRC"
+		git -C "$part" reset -q "$commit"
+		;;
+	esac
+	git -C "$part" tag -f base >/dev/null
+	git -C "$part" update-ref refs/dbp/base base
+	git -C "$part" update-ref refs/dbp/composed base
+	mv "$part" "$src"
+	printf '%s\n' "$id" >"$out/base.id"
+}
 
-{ printf '%s\n' "$key"; g rev-parse HEAD; } >"$stamp.new"
-mv "$stamp.new" "$stamp"
-say "$base: $id and ${#patches[@]} patches in build/$base/src"
+init_tree() {
+	git init -q -b series "$1"
+	# Times are what unpacking gives them, also to another copy of the tree.
+	git -C "$1" config core.trustctime false
+	git -C "$1" config core.checkStat minimal
+	git -C "$1" config gc.auto 0
+	printf '/obj\n/obj-*\n' >"$1/.git/info/exclude"
+}
+
+# borrow TREE: the objects of KSRC are read where they are; nothing is written there
+borrow() {
+	local from=$out/ksrc.git/objects
+
+	if [ "$kind" = git ]; then
+		from=$(cd "$path" && realpath "$(git rev-parse --git-path objects)")
+		shallow=$(cd "$path" && realpath -m "$(git rev-parse --git-path shallow)")
+		rm -f "$1/.git/shallow"
+		[ ! -s "$shallow" ] || cp "$shallow" "$1/.git/shallow"
+	fi
+	printf '%s\n' "$from" >"$1/.git/objects/info/alternates"
+}
+
+old=$(cat "$out/base.id" 2>/dev/null || :)
+if [ -d "$src" ] && [ "$old" != "$id" ] && [ "${old%" "*}" = "${id%" "*}" ] && [[ $id = KSRC* ]]; then
+	# The same tree has moved on: so does this one, and only in what is different.
+	why=$(tree_changes "$src")
+	[ -z "$why" ] ||
+		die "$base: KSRC=$KSRC has moved on to another commit or has been edited, but build/$base/src $why: save them, then remove that directory"
+	say "KSRC=$KSRC is not what it was: composing anew"
+	rm -f "$stamp"
+	borrow "$src"
+	g tag -f base "$commit" >/dev/null
+	g update-ref refs/dbp/base base
+	printf '%s\n' "$id" >"$out/base.id"
+elif [ ! -d "$src" ] || [ "$old" != "$id" ]; then
+	remove_trees
+	base_tree
+fi
+
+if [ -f "$stamp" ] && [ "$(sed -n 1p "$stamp")" = "$key" ]; then
+	why=$(tree_changes "$src")
+	[ -z "$why" ] || say "$base: with your own changes: build/$base/src $why"
+else
+	why=$(tree_changes "$src")
+	[ -z "$why" ] ||
+		die "$base: both build/$base/src and the repository have changed: that tree $why: save the work in it, then remove that directory"
+	rm -f "$stamp"
+
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	"$tools/am.sh" "$base" "$src" "$tmp/am"
+	g for-each-ref --format='delete %(refname)' refs/tags/topic refs/dbp/fixes | g update-ref --stdin
+	g fetch -q --no-tags "$tmp/am" '+refs/tags/topic/*:refs/tags/topic/*' '+refs/dbp/*:refs/dbp/*'
+	# Not with -f: what is in the way here would be somebody's.
+	g checkout -q -B series refs/dbp/composing
+	g update-ref refs/dbp/composed refs/dbp/composing
+	{ printf '%s\n' "$key"; g rev-parse HEAD; } >"$stamp.new"
+	mv "$stamp.new" "$stamp"
+	say "$base: $id and $(g rev-list --count base..series) patches in build/$base/src"
+fi
+
+case $variant in
+stock) tree_at "$base" stock base ;;
+fixes)
+	why=$(tree_changes "$src")
+	[ -z "$why" ] || say "warning: the fixes variant has no changes of yours: 'make refresh' first"
+	tree_at "$base" fixes refs/dbp/fixes
+	;;
+esac

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# kernel.sh BASE VARIANT [--config]: build the guest kernel, build/BASE/VARIANT
+# kernel.sh BASE VARIANT [--config]: build the guest kernel of a variant
 #
-# VARIANT is one of those the base has; DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 add
-# -debug and so on: a configuration of their own each, see config/. --config as
-# the last word stops when the object tree is configured. Both variants are
-# built from build/BASE/src, the stock one with the tree at its
-# base for that time, so that a copy of its objects is most of the other one.
+# VARIANT is stock, fixes or rework: see compose.sh for their trees. Each is built in
+# "obj" just below its source; DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 make that
+# obj-debug and so on: a configuration of their own each, see config/. --config as
+# the last word stops when the object tree is configured. What the stock kernel was
+# built to is most of the others: they begin with a copy of its objects.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -17,11 +17,11 @@ check_base "$base"
 check_variant "$variant" "$base"
 name=$(flavour "$variant")
 lock "$base"
-"$tools/compose.sh" "$base"
+"$tools/compose.sh" "$base" "$variant"
 
 out=$top/build/$base
-src=$out/src
-obj=$out/$name
+src=$(variant_src "$base" "$variant")
+obj=$(variant_obj "$base" "$variant")
 stamp=$out/$name.stamp
 log=$out/$name.log
 image=$obj/arch/x86/boot/bzImage
@@ -34,11 +34,10 @@ for kind in "${flavours[@]}"; do
 	[ "${!flag:-0}" = 0 ] || fragments+=("$tools/config/$kind.config")
 done
 
-if [ "$variant" = stock ]; then
-	what=$(cat "$out/base.id")
-else
-	what="$(cat "$out/base.id") $(git -C "$src" rev-parse HEAD) $(git -C "$src" diff HEAD | sha256sum)"
-fi
+what=$({ cat "$out/base.id"
+	git -C "$src" rev-parse HEAD
+	git -C "$src" diff HEAD
+	cd "$src" && git ls-files -z --others --exclude-standard | xargs -0r sha256sum; } | sha256sum)
 cc=${CC:-gcc}
 command -v "${cc%% *}" >/dev/null || die "no $cc here: run 'make deps'"
 key=$({ cat "${fragments[@]}"; printf '%s\n' "$what"; $cc --version | sed -n 1p; } | sha256sum)
@@ -48,26 +47,18 @@ fi
 rm -f "$stamp"
 need_space "$out" 3
 
-if [ "$variant" = stock ]; then
-	git -C "$src" diff --quiet HEAD ||
-		die "$base: build/$base/src has edits, and the stock kernel is built in the same tree: commit them there"
-	[ -n "$(git -C "$src" symbolic-ref -q HEAD)" ] ||
-		die "$base: build/$base/src is not on its branch: git -C build/$base/src checkout series"
-	# Told to compose.sh, which brings the tree back if this is killed.
-	touch "$out/at-base"
-	back() { git -C "$src" checkout -q -f series && rm -f "$out/at-base"; }
-	trap back EXIT
-	trap 'exit 130' INT TERM HUP
-	git -C "$src" checkout -q --detach base
-elif [ ! -d "$obj" ] && [ -f "$out/$(flavour stock).stamp" ]; then
+like=$(variant_obj "$base" stock)
+if [ ! -d "$obj" ] && [ "$obj" != "$like" ] && [ -f "$out/$(flavour stock).stamp" ] && [ -d "$like" ]; then
 	rm -rf "$obj.part"
-	cp -a "$out/$(flavour stock)" "$obj.part"
+	cp -a --reflink=auto "$like" "$obj.part"
 	mv "$obj.part" "$obj"
 fi
 mkdir -p "$obj"
 
-export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=8G
+export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$src CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=8G
 export KBUILD_BUILD_USER=dma-buf-poll KBUILD_BUILD_HOST=guest KBUILD_BUILD_TIMESTAMP=@0
+# Else a commit that has no tag is another release, and everything that says so is new.
+export LOCALVERSION=
 kmake=(make -C "$src" O="$obj" CC="ccache $cc")
 # Nothing but the file in question counts its lines. Functions stay functions:
 # what is inlined early is counted as often as it is.

@@ -27,16 +27,16 @@ check_base() {
 		die "unknown BASE '$1': known are $(bases | paste -sd' ')"
 }
 
-# variants BASE: the kernels that are built of it, the stock one first
+# variants BASE: what it is built as. By itself, with the topics that are to be merged
+# first if these are not all, and with all of them.
 variants() {
-	case $(base_field "$1" 4) in
-	classic) echo stock rework ;;
-	*) echo stock fixes rework ;;
+	case " $(awk -F/ '!/^#/ && NF > 1 { print $(NF - 1) }' "$top/patches/$1/series" | uniq | paste -sd' ') " in
+	*' poll-fixes '*' poll-rework '*) echo stock fixes rework ;;
+	*) echo stock rework ;;
 	esac
 }
 
-# check_variant VARIANT BASE: does it have that? steps.py has one of its own, which
-# is what it has checked out.
+# check_variant VARIANT BASE: does it have that? steps.py has one more for itself.
 check_variant() {
 	case " $(variants "$2") ${DBP_STEP:+step} " in
 	*" $1 "*) ;;
@@ -51,20 +51,19 @@ check_series() {
 		die "$3 has the stock kernel beside another: say VARIANT=rework, or another of $(variants "$1")"
 }
 
-# variant_src BASE VARIANT: the sources it is built from
+# variant_src BASE VARIANT: the source of it. Only that of rework is for people.
 variant_src() {
 	case $2 in
-	step) printf '%s\n' "$top/build/$1/steps/src" ;;
-	*) printf '%s\n' "$top/build/$1/src" ;;
+	rework) printf '%s\n' "$top/build/$1/src" ;;
+	*) printf '%s\n' "$top/build/$1/$2/src" ;;
 	esac
 }
 
-# variant_obj BASE VARIANT: where its objects are, with DEBUG=1 and so on as it is set
+# variant_obj BASE VARIANT: where it is built, with DEBUG=1 and so on. Just below the
+# source, because then kbuild calls that "..", and the objects of one variant are good
+# in another one, for make as well as for ccache.
 variant_obj() {
-	case $2 in
-	step) printf '%s\n' "$top/build/$1/steps/obj" ;;
-	*) printf '%s\n' "$top/build/$1/$(flavour "$2")" ;;
-	esac
+	printf '%s/%s\n' "$(variant_src "$1" "$2")" "$(flavour obj)"
 }
 
 # check_flag NAME VALUE: an option of make that is on, off, or a mistake
@@ -140,6 +139,83 @@ lock() {
 hash_files() {
 	(cd "$top" && printf '%s\0' "$@" | LC_ALL=C sort -z | xargs -0 sha256sum) |
 		sha256sum | cut -c1-16
+}
+
+# link_files FROM TO: hard links if that can be, else a copy
+link_files() {
+	cp -al "$1" "$2" 2>/dev/null || { rm -rf "$2"; cp -a "$1" "$2"; }
+}
+
+# copy_git FROM TO: a repository of its own. Objects are never written to.
+copy_git() {
+	mkdir -p "$2"
+	find "$1" -mindepth 1 -maxdepth 1 ! -name objects ! -name worktrees ! -name '*.lock' \
+		-exec cp -a -t "$2" {} +
+	link_files "$1/objects" "$2/objects"
+}
+
+# tree_changes TREE [all]: what somebody has done in a tree that compose.sh made, or
+# nothing. With "all" what is lost if it is removed counts as well.
+tree_changes() {
+	local dir=$1 head name
+
+	name=$(GIT_OPTIONAL_LOCKS=0 git -C "$dir" status --porcelain 2>&1 | sed -n '1s/^...//p')
+	if [ -n "$name" ]; then
+		printf 'has edits, in %s\n' "$name"
+		return
+	fi
+	head=$(git -C "$dir" rev-parse -q --verify HEAD)
+	for name in composed composing; do
+		[ "$head" != "$(git -C "$dir" rev-parse -q --verify "refs/dbp/$name")" ] || head=
+	done
+	if [ -n "$head" ]; then
+		printf 'has commits of your own\n'
+	elif [ "${2-}" = all ]; then
+		git -C "$dir" for-each-ref --count=1 --format='has a %(refname:short) of your own' \
+			--no-merged refs/dbp/composed refs/heads refs/stash
+	fi
+}
+
+# tree_at BASE NAME COMMIT: build/BASE/NAME/src is a tree at this commit of
+# build/BASE/src. It is there to be built; who has edited it anyway is told.
+tree_at() {
+	local src=$top/build/$1/src dir=$top/build/$1/$2/src commit from why
+
+	commit=$(git -C "$src" rev-parse -q --verify "$3^{commit}") ||
+		die "$1: build/$1/src has no $3"
+	if [ ! -e "$dir" ]; then
+		rm -rf "$dir.part"
+		mkdir -p "$dir.part"
+		if [ "$2" = stock ]; then
+			# Never links to a tree in which people write.
+			from=$src
+			find "$from" -mindepth 1 -maxdepth 1 ! -name .git ! -name 'obj*' \
+				-exec cp -a --reflink=auto -t "$dir.part" {} +
+			copy_git "$from/.git" "$dir.part/.git"
+		else
+			tree_at "$1" stock base
+			from=$top/build/$1/stock/src
+			find "$from" -mindepth 1 -maxdepth 1 ! -name .git ! -name 'obj*' \
+				-exec cp -al -t "$dir.part" {} +
+			copy_git "$from/.git" "$dir.part/.git"
+			git -C "$dir.part" fetch -q --no-tags "$src" "$commit"
+		fi
+		# This is a copy: nothing of anybody's can be in the way.
+		git -C "$dir.part" checkout -q -f --detach "$commit"
+		git -C "$dir.part" clean -q -f -d
+		git -C "$dir.part" update-ref refs/dbp/composed "$commit"
+		mv "$dir.part" "$dir"
+		return 0
+	fi
+	why=$(tree_changes "$dir")
+	[ -z "$why" ] ||
+		die "$1: build/$1/$2/src $why, and is only made to be built: work in build/$1/src, and remove that directory"
+	[ "$(git -C "$dir" rev-parse HEAD)" != "$commit" ] || return 0
+	cp "$src/.git/objects/info/alternates" "$dir/.git/objects/info/" 2>/dev/null || :
+	git -C "$dir" fetch -q --no-tags "$src" "$commit"
+	git -C "$dir" update-ref refs/dbp/composing "$commit"
+	git -C "$dir" checkout -q --detach "$commit"
+	git -C "$dir" update-ref refs/dbp/composed "$commit"
 }
 
 # The scripts of the kernel want the modules of Debian's Python, not of another

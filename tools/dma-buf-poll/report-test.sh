@@ -9,6 +9,9 @@ report_top=$tmp/report
 report=$report_top/tools/dma-buf-poll/report.py
 mkdir -p "$report_top/tools/dma-buf-poll" "$report_top"/build/{6.12,5.10}/log
 cp "$tools"/{report.py,promises,bases} "$report_top/tools/dma-buf-poll/"
+mkdir -p "$report_top"/patches/{6.12,5.10}
+printf '%s\n' '# poll-rework/' ../5.10/poll-fixes/0001-x.patch poll-rework/0001-x.patch >"$report_top/patches/6.12/series"
+printf '%s\n' '# poll-rework/' poll-fixes/0001-x.patch >"$report_top/patches/5.10/series"
 for base_of in 6.12 5.10; do
 	echo 'package none_1' >"$report_top/build/$base_of/base.id"
 done

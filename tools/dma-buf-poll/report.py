@@ -61,12 +61,16 @@ def rows_of(name):
 
 def promises_of(base):
     """The variants of a base, stock first, and by what name each promises"""
-    for row in rows_of("bases"):
-        if row[0] == base:
-            if row[3] == "classic":
-                return OrderedDict(stock=None, rework="classic")
-            return OrderedDict(stock=None, fixes="fixes", rework="rework")
-    sys.exit(f"error: unknown BASE '{base}'")
+    promises = {row[0]: row[3] for row in rows_of("bases")}
+    if base not in promises:
+        sys.exit(f"error: unknown BASE '{base}': known are {' '.join(promises)}")
+    with open(os.path.join(TOP, "patches", base, "series"), encoding="utf-8") as source:
+        topics = {os.path.basename(os.path.dirname(line)) for line in source if line[0] != "#"}
+    known = OrderedDict(stock=None)
+    if {"poll-fixes", "poll-rework"} <= topics:
+        known["fixes"] = "fixes"
+    known["rework"] = "classic" if promises[base] == "classic" else "rework"
+    return known
 
 
 class Promises:

@@ -7,8 +7,10 @@
 
 steps_tools=$tmp/steps/tools/dma-buf-poll
 steps_out=$tmp/steps/build/6.12
-mkdir -p "$tmp/steps/tools" "$steps_out/src" "$steps_out/kselftest/dma-buf" "$steps_out/log"
+mkdir -p "$tmp/steps/tools" "$steps_out/src" "$steps_out/kselftest/dma-buf" "$steps_out/log" \
+	"$tmp/steps/patches/6.12"
 cp -a "$copy/tools/dma-buf-poll" "$tmp/steps/tools/"
+printf '%s\n' poll-fixes/0001-x.patch poll-rework/0001-x.patch >"$tmp/steps/patches/6.12/series"
 echo 'package none' >"$steps_out/base.id"
 echo 1 >"$steps_out/kselftest.stamp"
 printf 'dma-buf:%s\n' poll poll_fuzz >"$steps_out/kselftest-list.txt"
@@ -74,6 +76,7 @@ steps_commit() {
 steps_in_order='one_wakeup wake-ups of one poll for 64 fence(s) signaled in order'
 steps_reverse=one_wakeup.x.sixteen_fences_in_reverse_cause_one_wakeup
 git init -q -b series "$steps_out/src"
+echo '/obj' >"$steps_out/src/.git/info/exclude"
 steps_commit stock 'exact.a ok' 'quiet.b not ok' "$steps_reverse ok" "$steps_in_order = 64"
 steps_git tag base
 mkdir -p "$steps_out/src/Documentation"
@@ -163,6 +166,11 @@ steps_run 6.12
 steps_says "a promise that begins with poll-rework is broken there only" 1 \
 	'^worse at step 5, .*in_reverse_cause_one_wakeup: passed at step 4'
 
+# Rebased: other commits, with the same subjects.
+steps_git rebase -q --no-ff --keep-base base
+steps_run 6.12
+steps_says "a tree that has been rebased" 1 '^worse at step 5, '
+steps_ran "what has only another commit is not run again" 0 0
 steps_commit 'broken' 'broken'
 steps_git tag -f topic/poll-rework >/dev/null
 refuses "a step that does not build" "6.12 step: it does not build" "$steps_tools/steps.py" 6.12
@@ -172,4 +180,8 @@ else
 	not_ok "and is named" <"$tmp/out"
 fi
 steps_git tag -d topic/poll-fixes topic/poll-rework >/dev/null
+steps_git tag topic/poll-fixes base
+refuses "a topic that is gone" "no 'stock' in build/6.12/src, with which the topic poll-fixes ends" \
+	"$steps_tools/steps.py" 6.12
+steps_git tag -d topic/poll-fixes >/dev/null
 refuses "a tree without topics" "no topic/. tags" "$steps_tools/steps.py" 6.12

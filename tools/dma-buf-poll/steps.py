@@ -27,7 +27,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import OrderedDict
@@ -126,15 +125,14 @@ class Steps:
         self.base = base
         self.out = os.path.join(TOP, "build", base)
         self.dir = os.path.join(self.out, "steps")
-        self.src = os.path.join(self.dir, "src")
-        self.main = os.path.join(self.out, "src")
+        self.image = os.path.join(self.out, "step/src/obj/arch/x86/boot/bzImage")
         self.env = dict(os.environ, DBP_STEP="1", KBUILD_BUILD_VERSION="1")
         self.programs = self.tests = None
         self.list = []
 
-    def git(self, *args, src=None):
-        ran = subprocess.run(["git", "-C", src or self.main, *args], capture_output=True,
-                             text=True, check=False)
+    def git(self, *args):
+        ran = subprocess.run(["git", "-C", os.path.join(self.out, "src"), *args],
+                             capture_output=True, text=True, check=False)
         if ran.returncode:
             die(f"{self.base}: git {args[0]}: {ran.stderr.strip().splitlines()[-1:]}")
         return ran.stdout
@@ -156,33 +154,38 @@ class Steps:
         self.tests = digest(read(install + ".stamp"), *self.programs, *BENCH)
         self.enumerate()
 
-    def topics(self):
-        """commit -> topic, for the last commit of each topic"""
+    def topics(self, log):
+        """subject -> topic, of the last commit of each. Who has rebased the tree has
+        other commits than the tags, but with the same subjects."""
         ends = {}
         for tag in self.git("tag", "--list", "topic/*").split():
-            ends[self.git("rev-parse", tag + "^{commit}").strip()] = tag.split("/", 1)[1]
+            subject = self.git("log", "-1", "--format=%s", tag).strip()
+            if subject not in [line.split(" ", 1)[1] for line in log]:
+                die(f"{self.base}: no '{subject}' in build/{self.base}/src, with which the topic "
+                    f"{tag[6:]} ends: 'make refresh' first")
+            ends[subject] = tag[6:]
+        if not ends:
+            die(f"{self.base}: no topic/* tags in build/{self.base}/src: 'make tree' first")
         return ends
 
     def enumerate(self):
         """Stock, then the patches in order; what only proves things is no step"""
-        ends = self.topics()
+        log = self.git("log", "--reverse", "--format=%H %s", "base..HEAD").splitlines()
+        ends = self.topics(log)
         self.list = [Step(0, self.git("rev-parse", "base^{commit}").strip(), "", "stock", True)]
         waiting, number = [], 0
-        log = self.git("log", "--reverse", "--format=%H %s", "base..HEAD")
-        for line in log.splitlines():
+        for line in log:
             commit, subject = line.split(" ", 1)
             paths = self.git("diff-tree", "--no-commit-id", "--name-only", "-r", commit).split()
             code = any(is_code(path) for path in paths)
             waiting.append((commit, subject, code))
-            topic = ends.get(commit)
+            topic = ends.get(subject)
             if not topic:
                 continue
             for commit, subject, code in waiting if topic != "proof" else ():
                 number += code
                 self.list.append(Step(number if code else None, commit, topic, subject, code))
             waiting = []
-        if not ends:
-            die(f"{self.base}: no topic/* tags in build/{self.base}/src: run 'make tree'")
         setup = digest(read(self.out, "base.id"), self.tests, self.compiler(),
                        *[read(path) for path in sorted(glob.glob(TOOLS + "/config/*"))])
         for step in self.steps():
@@ -214,28 +217,16 @@ class Steps:
             out.write("\n")
         os.rename(self.path(step.key) + ".new", self.path(step.key))
 
-    def tree(self):
-        """A tree of its own: its commits are those of the other, what git does not
-        know are the same files under another name"""
-        if os.path.exists(os.path.join(self.src, ".git")):
-            return
-        say(f"making build/{self.base}/steps/src")
-        shutil.rmtree(self.src, ignore_errors=True)
-        self.git("worktree", "prune")
-        self.git("worktree", "add", "--detach", self.src + ".part", "base")
-        subprocess.run(["rsync", "-a", "--exclude=/.git", "--ignore-existing",
-                        f"--link-dest={self.main}/", self.main + "/", self.src + ".part/"],
-                       check=True)
-        self.git("worktree", "move", self.src + ".part", self.src)
-
     def build(self, step):
         """The kernel after that patch; returns what it is known by"""
-        self.tree()
-        self.git("checkout", "-q", "-f", "--detach", step.commit, src=self.src)
+        shell = '. "$0/lib.sh"; lock "$1"; tree_at "$1" step "$2"'
+        if subprocess.run(["bash", "-c", shell, TOOLS, self.base, step.commit], env=self.env,
+                          stdin=subprocess.DEVNULL, check=False).returncode:
+            sys.exit(1)
         if self.call("kernel.sh", self.base, "step").returncode:
             say(f"step {step.number} does not build: {step.name()}")
             sys.exit(1)
-        with open(os.path.join(self.dir, "obj/arch/x86/boot/bzImage"), "rb") as image:
+        with open(self.image, "rb") as image:
             return hashlib.sha256(image.read()).hexdigest()[:16]
 
     def same(self, image):
@@ -277,8 +268,8 @@ class Steps:
         """Instructions, in a guest whose clock counts them"""
         out = os.path.join(self.out, "log", "step-icount")
         program = os.path.join(self.out, "kselftest/dma-buf/poll_bench")
-        status = self.call("guest.py", "--kernel", os.path.join(self.dir, "obj/arch/x86/boot/bzImage"),
-                           "--out", out, "--accel", "icount", "--timeout", "900",
+        status = self.call("guest.py", "--kernel", self.image, "--out", out, "--accel", "icount",
+                           "--timeout", "900",
                            "--file", program + ":poll_bench", "/poll_bench -i " + " ".join(BENCH),
                            stdout=subprocess.DEVNULL).returncode
         if status > 4:
