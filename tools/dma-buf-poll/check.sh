@@ -16,13 +16,13 @@ plain_kernels check
 lock "$base"
 "$tools/kernel.sh" "$base" rework --config
 out=$top/build/$base
-src=$out/src
-obj=$out/rework
+src=$(variant_src "$base" rework)
+obj=$(variant_obj "$base" rework)
 clang_obj=$out/check-clang
 log=$out/log/check
 mkdir -p "$log"
 kernel_path
-export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 PYTHONDONTWRITEBYTECODE=1
+export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$src CCACHE_NOHASHDIR=1 PYTHONDONTWRITEBYTECODE=1
 
 # The oldest clang that this kernel wants may be newer than Debian's own.
 version_of() { "$1" --version 2>/dev/null | sed -nE '1s/.*version ([0-9]+)\..*/\1/p'; }
@@ -71,7 +71,8 @@ checkpatch() {
 }
 check -q "checkpatch --strict on every patch" checkpatch
 
-kmake() { nice make -s -C "$src" O="$obj" CC="ccache gcc" "$@"; }
+kmake() { kmake_in "$src" "$obj" "$@"; }
+kmake_in() { nice make -s -C "$1" O="$2" CC="ccache gcc" "${@:3}"; }
 kmake_clang() { nice make -s -C "$src" O="$clang_obj" LLVM="${suffix:-1}" LLVM_IAS=1 "$@"; }
 
 # What a compiler has to say, without the rest. That it failed is said as well.
@@ -131,26 +132,18 @@ clang_says() {
 }
 check -q "W=1 with clang says nothing" clang_says
 
-# sparse_said DIR: all it has to say, without line numbers
+# sparse_said SRC OBJ: all it has to say, without line numbers
 sparse_said() {
-	spoken kmake C=2 CHECK="sparse -Wcontext" drivers/dma-buf/ |
+	spoken kmake_in "$1" "$2" C=2 CHECK="sparse -Wcontext" drivers/dma-buf/ |
 		sed -E 's/:[0-9]+:[0-9]+:/:/g' | sort -u
 }
 
 sparse_says() {
-	sparse_said >"$log/sparse.rework"
+	sparse_said "$src" "$obj" >"$log/sparse.rework"
 	[ -s "$log/sparse.rework" ] || return 0
-	# Something: see what the stock tree has to say, and bring it back.
-	git -C "$src" diff --quiet HEAD || { cat "$log/sparse.rework"; return 1; }
-	touch "$out/at-base"
-	cp "$obj/.config" "$log/config"
-	git -C "$src" checkout -q --detach base
-	sparse_said >"$log/sparse.stock" || :
-	git -C "$src" checkout -q -f series
-	# The base knows nothing of our options, and has dropped them.
-	cp "$log/config" "$obj/.config"
-	kmake olddefconfig
-	rm -f "$out/at-base"
+	# Something: see what the stock tree has to say.
+	"$tools/kernel.sh" "$base" stock --config || return
+	sparse_said "$(variant_src "$base" stock)" "$(variant_obj "$base" stock)" >"$log/sparse.stock" || :
 	LC_ALL=C comm -23 <(LC_ALL=C sort "$log/sparse.rework") <(LC_ALL=C sort "$log/sparse.stock")
 }
 check -q "sparse says nothing that it does not say of the stock kernel" sparse_says

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# compose.sh BASE [VARIANT]: base + patches, as a git tree in build/BASE/src
+# compose.sh BASE [VARIANT | --tree NAME COMMIT]: base + patches, as a git tree in
+# build/BASE/src
 #
 # That is the tree to work in: the whole base in one commit, tagged "base", then a
 # commit for each patch on the branch "series", with a tag topic/NAME at the end of
 # each topic. VARIANT stock or fixes makes build/BASE/VARIANT/src as well, a tree of
-# its own that is only built. KSRC=/path/to/linux takes the base from there, and only
+# its own that is only built, and --tree one at any commit of that branch. KSRC=/path/to/linux takes the base from there, and only
 # reads: with git it is the commit that is checked out, without it all that is no
 # product of a build.
 #
@@ -16,10 +17,10 @@
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
-base=${1:?usage: compose.sh BASE [VARIANT]}
+base=${1:?usage: compose.sh BASE [VARIANT | --tree NAME COMMIT]}
 variant=${2:-rework}
 check_base "$base"
-check_variant "$variant" "$base"
+[ "$variant" = --tree ] || check_variant "$variant" "$base"
 lock "$base"
 
 out=$top/build/$base
@@ -232,4 +233,5 @@ fixes)
 	[ -z "$why" ] || say "warning: the fixes variant has no changes of yours: 'make refresh' first"
 	tree_at "$base" fixes refs/dbp/fixes
 	;;
+--tree) tree_at "$base" "$3" "$4" ;;
 esac

@@ -44,8 +44,12 @@ mapfile -t files < <(for name in "${series[@]}"; do
 if [ "$(cat "$tree/.from" 2>/dev/null)" != "$src $(stat -c %Y "$src/Makefile")" ]; then
 	say "linking $src into build/$base/drivers/src"
 	rm -rf "$tree" "$tree.part"
-	cp -al "$src" "$tree.part" 2>/dev/null || cp -a "$src" "$tree.part"
-	rm -rf "$tree.part/.git"
+	mkdir -p "$tree.part"
+	for how in -al -a; do
+		find "$src" -mindepth 1 -maxdepth 1 ! -name .git ! -name 'obj*' \
+			-exec cp "$how" -t "$tree.part" {} + 2>/dev/null && break
+		rm -rf "${tree:?}.part"/*
+	done
 	mv "$tree.part" "$tree"
 	printf '%s\n' "$src $(stat -c %Y "$src/Makefile")" >"$tree/.from"
 fi

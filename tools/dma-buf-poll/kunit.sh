@@ -22,7 +22,7 @@ lock "$base"
 
 out=$top/build/$base
 src=$out/src
-obj=$out/kunit
+obj=$src/obj-kunit
 log=$out/log/kunit.log
 results=$out/log/kunit.results
 mkdir -p "$out/log" "$obj"
@@ -45,7 +45,7 @@ for option in DEBUG_KERNEL "${options[@]}"; do
 	set+=(--kconfig_add "CONFIG_$option=y")
 done
 
-export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$out CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=8G
+export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$src CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=8G
 export PYTHONDONTWRITEBYTECODE=1
 say "running KUnit on $base under UML$([ -x "$obj/linux" ] || echo ', to be built first: some minutes')"
 status=0

@@ -126,6 +126,9 @@ def read(*path):
 
 
 def write(text, *path):
+    # Not into what may be a hard link to the file of another tree
+    if os.path.exists(os.path.join(*path)):
+        os.unlink(os.path.join(*path))
     with open(os.path.join(*path), "w", encoding="utf-8") as target:
         target.write(text)
 
@@ -175,13 +178,14 @@ class Bench:
     def __init__(self, base):
         self.base = base
         self.out = os.path.join(TOP, "build", base)
-        self.src = os.path.join(self.out, "src")
+        # A tree of its own to break; the objects are just below it, see variant_obj.
+        self.src = os.path.join(self.out, "mutant", "src")
         self.dir = os.path.join(self.out, "mutants")
         os.makedirs(self.dir, exist_ok=True)
         cache = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
                              "dma-buf-poll")
         self.env = dict(os.environ, CCACHE_DIR=os.path.join(cache, "ccache"),
-                        CCACHE_BASEDIR=self.out, CCACHE_NOHASHDIR="1",
+                        CCACHE_BASEDIR=self.src, CCACHE_NOHASHDIR="1",
                         KBUILD_BUILD_TIMESTAMP="@0", KBUILD_BUILD_USER="dma-buf-poll",
                         KBUILD_BUILD_HOST="guest")
         self.limit = {"uml": 600.0, "guest": 1800.0}
@@ -191,7 +195,7 @@ class Bench:
 
     def make(self, obj, mutants, *what):
         """Build in an object tree, and name who does not"""
-        log = os.path.join(self.dir, os.path.basename(obj) + ".log")
+        log = os.path.join(self.dir, f"built-{os.path.basename(obj)}.log")
         with open(log, "w", encoding="utf-8") as target:
             status = subprocess.run(
                 ["nice", "make", "-C", self.src, f"O={obj}", "CC=ccache gcc",
@@ -207,11 +211,11 @@ class Bench:
                 f"{line} (see {log})")
 
     def build(self, original, mutants, name, origin, *what):
-        """All of them into one kernel, in the object tree of that name"""
+        """All of them into one kernel, in the object tree of that name, from a copy of that"""
         key = digest(original, *(m.text for m in mutants), read(self.out, "tree.stamp"),
                      json.dumps([m.number for m in mutants]))
         stamp = os.path.join(self.dir, "built-" + name)
-        obj = os.path.join(self.out, name)
+        obj = os.path.join(self.src, name)
         if os.path.exists(stamp) and read(stamp) == key and os.path.isdir(obj):
             return
         if os.path.exists(stamp):
@@ -219,7 +223,7 @@ class Bench:
         say(f"building {len(mutants)} mutants into one kernel: {os.path.relpath(obj, TOP)}")
         if not os.path.isdir(obj):
             shutil.rmtree(obj + ".part", ignore_errors=True)
-            subprocess.run(["cp", "-a", os.path.join(self.out, origin), obj + ".part"],
+            subprocess.run(["cp", "-a", os.path.join(self.out, "src", origin), obj + ".part"],
                            check=True)
             os.rename(obj + ".part", obj)
 
@@ -228,15 +232,10 @@ class Bench:
         texts = [original] + [m.text for m in mutants]
         numbers = [0] + [m.number for m in mutants]
         flags = re.findall(r"^CFLAGS_dma-buf-poll\.o(.*)$", makefile, re.M)
-        names = []
-        # If we are killed compose.sh finds this, and brings the tree back.
-        marker = os.path.join(self.out, "at-base")
-        write("", marker)
         try:
             more = ""
             for number, text in zip(numbers, texts):
                 name = f"dma-buf-poll-m{number}"
-                names.append(name + ".c")
                 write(renamed(text, header, number), self.src, DIR, name + ".c")
                 more += f"obj-y += {name}.o\n"
                 more += "".join(f"CFLAGS_{name}.o{flag}\n" for flag in flags)
@@ -244,12 +243,7 @@ class Bench:
             write(dispatcher(header, numbers), self.src, FILE)
             self.make(obj, mutants, *what)
         finally:
-            write(original, self.src, FILE)
-            write(makefile, self.src, DIR, "Makefile")
-            for name in names:
-                if os.path.exists(os.path.join(self.src, DIR, name)):
-                    os.unlink(os.path.join(self.src, DIR, name))
-            os.unlink(marker)
+            restore(self.src)
         write(key, stamp)
 
     def start(self, *args, **kwargs):
@@ -281,7 +275,7 @@ class Bench:
 
     def by_kunit(self, number):
         """Who notices under UML: a name, or nothing"""
-        linux = os.path.join(self.out, "mutant-kunit", "linux")
+        linux = os.path.join(self.src, "obj-kunit", "linux")
         started = time.monotonic()
         ran = self.start([linux, "mem=512M", "console=tty", "kunit_shutdown=halt",
                           "kunit.enable=1", "kunit.filter_glob=dma-buf-poll",
@@ -329,7 +323,7 @@ class Bench:
         """Who notices in the guest"""
         install = os.path.join(self.out, "kselftest")
         tests = re.findall(r"^dma-buf:(\S+)", read(install, "kselftest-list.txt"), re.M)
-        obj = os.path.join(self.out, "mutant")
+        obj = os.path.join(self.src, "obj")
         modules = [m for m in ("st-dma-buf-poll.ko", "dmabuf_kunit.ko")
                    if os.path.exists(os.path.join(obj, DIR, m))]
         job = f"dmesg | grep -q 'dma-buf-poll: mutant {number}$' || {{ echo 'no mutant'; exit 1; }}\n"
@@ -390,6 +384,16 @@ def unlock(held, name):
     held.close()
 
 
+def restore(src):
+    """Take back what building leaves in the tree, and nothing else"""
+    if not os.path.isdir(src):
+        return
+    for name in os.listdir(os.path.join(src, DIR)):
+        if re.fullmatch(r"dma-buf-poll-m\d+\.c", name):
+            os.unlink(os.path.join(src, DIR, name))
+    subprocess.run(["git", "-C", src, "checkout", "-q", "--", FILE, DIR + "/Makefile"], check=True)
+
+
 def call(script, *args):
     """A script of ours, which says by itself why it fails"""
     if subprocess.run([os.path.join(HERE, script), *args], stdout=subprocess.DEVNULL,
@@ -400,11 +404,14 @@ def call(script, *args):
 def prepare(base):
     """The tree, and a kernel for UML to begin with"""
     call("compose.sh", base)
-    if not os.path.exists(os.path.join(TOP, "build", base, "kunit", "linux")):
+    if not os.path.exists(os.path.join(TOP, "build", base, "src/obj-kunit/linux")):
         call("kunit.sh", base)
     src = os.path.join(TOP, "build", base, "src")
     if subprocess.run(["git", "-C", src, "diff", "--quiet", "HEAD"], check=False).returncode:
         die(f"{base}: build/{base}/src has edits: commit them there, or take them back")
+    # An earlier run may have been killed.
+    restore(os.path.join(TOP, "build", base, "mutant/src"))
+    call("compose.sh", base, "--tree", "mutant", "series")
 
 
 def choose(wanted):
@@ -519,11 +526,11 @@ def main():
         call("selftest.sh", base, "rework", "--build-only")
         if read(bench.src, FILE) != original:
             die(f"{FILE} has changed meanwhile: run this again")
-        bench.build(original, fitting, "mutant", "rework", "bzImage", "modules")
+        bench.build(original, fitting, "obj", "obj", "bzImage", "modules")
         unlock(*held)
 
     if todo:
-        bench.build(original, fitting, "mutant-kunit", "kunit", "ARCH=um", "linux")
+        bench.build(original, fitting, "obj-kunit", "obj-kunit", "ARCH=um", "linux")
         # What runs from here on is nobody else's.
         unlock(*held)
         hunt(bench, results, todo, into_guest)

@@ -35,7 +35,7 @@ cd /tmp
 chroot /host /usr/bin/$recipe /usr/bin/python3 -B /mnt/traced.py || exit 1
 chroot /host /usr/bin/trace-cmd report -i /tmp/trace.dat | sed 's/^/report: /'
 "
-say "tracing polls on the $base rework kernel: $recipe"
+say "tracing polls on the $base kernel: $recipe"
 status=0
 "$tools/guest.py" --kernel "$(variant_obj "$base" rework)/arch/x86/boot/bzImage" \
 	--out "$out" --timeout "${TIMEOUT:-240}" --file "$tools/guest/traced.py:traced/traced.py" \
