@@ -30,10 +30,14 @@ check_base() {
 # variants BASE: what it is built as. By itself, with the topics that are to be merged
 # first if these are not all, and with all of them.
 variants() {
-	case " $(awk -F/ '!/^#/ && NF > 1 { print $(NF - 1) }' "$top/patches/$1/series" | uniq | paste -sd' ') " in
-	*' poll-fixes '*' poll-rework '*) echo stock fixes rework ;;
-	*) echo stock rework ;;
-	esac
+	local topics
+
+	topics=" $(awk -F/ '!/^#/ && NF > 1 { print $(NF - 1) }' "$top/patches/$1/series" | uniq | paste -sd' ') "
+	if [[ $topics = *' poll-fixes '* && $topics = *' poll-rework '* ]]; then
+		echo stock fixes rework
+	else
+		echo stock rework
+	fi
 }
 
 # check_variant VARIANT BASE: does it have that? steps.py has one more for itself.

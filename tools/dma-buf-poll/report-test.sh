@@ -8,7 +8,7 @@
 report_top=$tmp/report
 report=$report_top/tools/dma-buf-poll/report.py
 mkdir -p "$report_top/tools/dma-buf-poll" "$report_top"/build/{6.12,5.10}/log
-cp "$tools"/{report.py,promises,bases} "$report_top/tools/dma-buf-poll/"
+cp "$tools"/{report.py,promises,bases,lib.sh} "$report_top/tools/dma-buf-poll/"
 mkdir -p "$report_top"/patches/{6.12,5.10}
 printf '%s\n' '# poll-rework/' ../5.10/poll-fixes/0001-x.patch poll-rework/0001-x.patch >"$report_top/patches/6.12/series"
 printf '%s\n' '# poll-rework/' poll-fixes/0001-x.patch >"$report_top/patches/5.10/series"
@@ -68,6 +68,14 @@ if [ "$(awk '{ if (length > n) n = length } END { print n }' "$tmp/out")" -le 12
 else
 	not_ok "the table fits into 120 columns" <"$tmp/out"
 fi
+for base_of in 6.12 5.10; do
+	scripts=$(bash -c ". '$report_top/tools/dma-buf-poll/lib.sh'; variants $base_of")
+	if [ "$scripts" = "$(PYTHONPATH=${report%/*} python3 -c "import report; print(*report.promises_of('$base_of'))")" ]; then
+		ok "scripts and report mean the same variants of $base_of: $scripts"
+	else
+		not_ok "scripts and report mean the same variants of $base_of" <<<"$scripts"
+	fi
+done
 report_says "some columns" 0 '^contract +stock +rework$' -- 6.12 stock rework
 report_says "what fails and is not promised is skipped, with the reason" 0 \
 	'^ok - fixes: quiet.fuzz # SKIP fails, and is not promised: an edge' \
