@@ -15,7 +15,7 @@ export DEBUG KCSAN RT NOSMP KSRC
 MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
 
-.PHONY: all help deps run test test-all tree kernel selftest shell topics series \
+.PHONY: all help deps run test test-all steps tree kernel selftest shell topics series \
 	send-check backport-report check clean distclean
 .DELETE_ON_ERROR:
 
@@ -23,7 +23,7 @@ all: help
 
 help:
 	@echo 'The main jobs:'
-	@echo '  run             from nothing to the table: the stock kernel against the series'
+	@echo '  run             from nothing to the table: the stock kernel beside each series'
 	@echo '  test            the test suite, ends with "N passed, N failed, N skipped"'
 	@echo '  test-all        the same for every base'
 	@echo
@@ -39,8 +39,10 @@ help:
 	@echo '  test-debug      all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU'
 	@echo '  coverage        which lines and branches of dma-buf-poll.c the tests reach'
 	@echo '  mutants         break dma-buf-poll.c on purpose, see which test notices'
-	@echo '  bench           what polling costs, in guest instructions, stock against series'
-	@echo '  clients         the event loops people use, stock against series; CLIENTS="..."'
+	@echo '  steps           the contract after each patch; STEPS="..." names some, MESSAGE=1'
+	@echo '                  says for each what it changes, as for a commit message'
+	@echo '  bench           what polling costs, in guest instructions, stock against VARIANT'
+	@echo '  clients         the event loops people use, stock against VARIANT; CLIENTS="..."'
 	@echo '  bench-compare   two of those, A=... B=...: bases, directories or results.tsv'
 	@echo '  htmldocs        the documentation as HTML in build/BASE/htmldocs/'
 	@echo '  check           static checks on what the series adds, and on the harness'
@@ -89,6 +91,10 @@ test:
 	@$(T)/deps.sh build check docs
 	@$(T)/test.sh '$(BASE)'
 
+steps:
+	@$(T)/deps.sh
+	@$(T)/steps.py '$(BASE)' $(if $(MESSAGE),--message) $(foreach s,$(STEPS),'$(s)')
+
 test-all:
 	@$(T)/deps.sh build check docs
 	@$(T)/test.sh all
@@ -130,7 +136,7 @@ check:
 
 clean:
 	rm -rf build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
-		build/*/rework*.stamp build/*/kselftest* build/*/kunit* \
+		build/*/rework*.stamp build/*/step.stamp build/*/kselftest* build/*/kunit* \
 		build/*/check-clang build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
@@ -144,7 +150,7 @@ kunit:
 
 test-debug:
 	@$(T)/deps.sh
-	@$(T)/test-debug.sh '$(BASE)' $(RUNS)
+	@$(T)/test-debug.sh '$(BASE)' '$(VARIANT)' $(RUNS)
 
 coverage:
 	@$(T)/deps.sh
@@ -157,7 +163,7 @@ mutants:
 .PHONY: bench bench-compare
 bench:
 	@$(T)/deps.sh build bench
-	@$(T)/bench.sh '$(BASE)'
+	@$(T)/bench.sh '$(BASE)' '$(VARIANT)'
 
 bench-compare:
 	@$(T)/bench_report.py --compare '$(A)' '$(B)'
@@ -175,7 +181,7 @@ litmus:
 .PHONY: clients
 clients:
 	@$(T)/deps.sh
-	@$(T)/clients.sh '$(BASE)' $(CLIENTS)
+	@$(T)/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
 
 .PHONY: trace
 trace:

@@ -117,18 +117,18 @@ def main():
             else:
                 reasons.append(f"{short(path)} of {first} does not apply to {base}: {why}")
 
-        if not os.path.exists(os.path.join(build, "log/selftest-patched.results")):
+        if not os.path.exists(os.path.join(build, "log/selftest-rework.results")):
             problems.append(f"{base} has not been run: make run BASE={base}, or make test-all")
             rows.append((base, version, *cells, *["not run"] * 4))
             continue
-        run = report.Run(base, "patched")
+        run = report.Run(base, "rework")
         if run.trouble:
             problems.append(f"{base}: {run.trouble}")
         groups = {"holds": [], "broken": [], "beyond": [], "untested": []}
         for line in report.LINES:
             passed, failed, _ = run.count(line)
             kind = "holds" if passed and not failed else "untested" if not failed else \
-                "broken" if line in run.promised else "beyond"
+                "broken" if line in run.promises else "beyond"
             groups[kind].append(line.replace("_", "-"))
         if groups["broken"]:
             problems.append(f"{base}: {' '.join(groups['broken'])} should hold and does not")

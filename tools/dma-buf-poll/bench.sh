@@ -1,27 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# bench.sh BASE: what polling costs, stock against series
+# bench.sh BASE VARIANT: what polling costs, the stock kernel against another
 #
 # Runs the kselftest's poll_bench on both kernels, and each once more to show
 # whether the figures repeat: in a guest whose clock counts instructions, and
 # what takes several CPUs or two seconds of sleep in one that keeps real time.
-# Leaves everything in build/BASE/bench and ends with bench_report.py, whose
-# status says whether all requirements are met.
+# Leaves everything in build/BASE/bench, or bench-VARIANT if that is not rework,
+# and ends with bench_report.py, whose status says whether all requirements are met.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
-base=${1:?usage: bench.sh BASE}
-[ $# = 1 ] || die "bench.sh takes one BASE"
+base=${1:?usage: bench.sh BASE VARIANT}
+series=${2:?usage: bench.sh BASE VARIANT}
+[ $# = 2 ] || die "bench.sh takes one BASE and one VARIANT"
 check_base "$base"
+check_series "$base" "$series" bench
 plain_kernels bench
 
 "$tools/kernel.sh" "$base" stock
-"$tools/selftest.sh" "$base" patched --build-only
+"$tools/selftest.sh" "$base" "$series" --build-only
 
 build=$top/build/$base
-src=$build/src
 out=$build/bench
+[ "$series" = rework ] || out+=-$series
 program=$build/kselftest/dma-buf/poll_bench
 [ -x "$program" ] || die "$base: the series has no poll_bench in its kselftest"
 rm -rf "$out"
@@ -52,7 +54,7 @@ run() {
 		shift
 	done
 	say "measuring the $base $variant kernel, pass $pass: $name"
-	nice "$tools/guest.py" --kernel "$build/$variant/arch/x86/boot/bzImage" \
+	nice "$tools/guest.py" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 		--out "$out/$name" --timeout "${TIMEOUT:-900}" \
 		"${accel[@]}" "${files[@]}" "$2" >/dev/null || status=$?
 	case $status in
@@ -68,7 +70,7 @@ run() {
 }
 
 for pass in 1 2; do
-	for variant in stock patched; do
+	for variant in stock "$series"; do
 		run "$variant" "$pass" icount --accel icount -- \
 			"/poll_bench -i poll signals wait export syncobj"
 		run "$variant" "$pass" smp --accel tcg --smp 4 -- \
@@ -87,49 +89,28 @@ symbols() {
 	printf '%s\n' "$sum"
 }
 
-# size VARIANT: of struct dma_buf, from a probe built like dma-buf.o itself
-size() {
-	local obj=$build/$1 probe=$out/probe-$1 command header
+# sizes VARIANT: of struct dma_buf, and of the code of poll, with what it adds to
+# dma-resv
+sizes() {
+	local dir stock text
 
-	mkdir -p "$probe"
-	command=$(sed -n 's/^\(saved\)\?cmd_[^ ]* := //p' "$obj/drivers/dma-buf/.dma-buf.o.cmd" |
-		sed 's/ -c -o .*//; s/ -Wp,-MMD,[^ ]*//')
-	if [ "$1" = stock ]; then
-		# Both are built from one tree, and that is at the series.
-		while read -r header; do
-			mkdir -p "$probe/${header%/*}"
-			git -C "$src" show "base:$header" >"$probe/$header" 2>/dev/null || rm -f "$probe/$header"
-		done < <(git -C "$src" diff --name-only base -- include)
-		command=${command/ -I/ -I$probe/include -I}
-	fi
-	printf '%s\n' '#include <linux/dma-buf.h>' \
-		'char sizeof_dma_buf[sizeof(struct dma_buf)];' >"$probe/probe.c"
-	if ! (cd "$obj" && eval "$command -c -o $probe/probe.o $probe/probe.c") >"$probe/log" 2>&1; then
-		say "warning: the size of struct dma_buf is not known (see $probe/log)"
-		return
-	fi
-	symbols "$probe/probe.o" BbDdCS '^sizeof_dma_buf$'
-}
-
-stock=$build/stock/drivers/dma-buf
-patched=$build/patched/drivers/dma-buf
-{
-	printf '# result: sizeof.dma_buf\t%s\tbytes\n' "$(size stock)"
-	printf '# result: text.poll\t%s\tbytes\n' "$(symbols "$stock/dma-buf.o" tT '^dma_buf_poll')"
-} >"$out/stock-size-1.results"
-{
-	printf '# result: sizeof.dma_buf\t%s\tbytes\n' "$(size patched)"
-	own=$(symbols "$patched/dma-buf.o" tT '^dma_buf_poll')
-	[ ! -f "$patched/dma-buf-poll.o" ] || own=$((own + $(symbols "$patched/dma-buf-poll.o" tT)))
+	dir=$(variant_obj "$base" "$1")/drivers/dma-buf
+	stock=$(variant_obj "$base" stock)/drivers/dma-buf
+	text=$(symbols "$dir/dma-buf.o" tT '^dma_buf_poll')
+	[ ! -f "$dir/dma-buf-poll.o" ] || text=$((text + $(symbols "$dir/dma-buf-poll.o" tT)))
 	printf '# result: text.poll\t%s\tbytes\n' \
-		"$((own + $(symbols "$patched/dma-resv.o" tT) - $(symbols "$stock/dma-resv.o" tT)))"
-} >"$out/patched-size-1.results"
+		"$((text + $(symbols "$dir/dma-resv.o" tT) - $(symbols "$stock/dma-resv.o" tT)))"
+	"$tools/cost.sh" "$base" "$1" | sed -n 's/^sizeof\.dma_buf.*/# result: &\tbytes/p'
+}
+for variant in stock "$series"; do
+	sizes "$variant" >"$out/$variant-size-1.results"
+done
 
 {
 	cat "$build/base.id"
-	git -C "$src" rev-parse HEAD
+	git -C "$(variant_src "$base" "$series")" rev-parse HEAD
 	"${CC:-gcc}" --version | sed -n 1p
 	qemu-system-x86_64 --version | sed -n 1p
 } >"$out/what"
 
-"$tools/bench_report.py" "$base"
+"$tools/bench_report.py" "$base" "$series"

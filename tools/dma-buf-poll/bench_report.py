@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Make one table of what bench.sh measured, and judge it.
 
-bench_report.py BASE reads build/BASE/bench/*.results, writes results.tsv,
-results.json, report.md and report.svg beside them, and prints the table. The
-status is 0 only if every requirement is met.
+bench_report.py BASE [VARIANT] reads build/BASE/bench/*.results, or those in
+bench-VARIANT if that is not rework, writes results.tsv, results.json, report.md and
+report.svg beside them, and prints the table. The status is 0 only if every
+requirement is met; the file promises says which are not made of a variant.
 
 bench_report.py --compare A B puts two of those side by side: each is a
 results.tsv, a directory that holds one, or a base.
@@ -20,8 +21,10 @@ import subprocess
 import sys
 from collections import OrderedDict
 
-TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
-VARIANTS = ("stock", "patched")
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import report as contract  # noqa: E402
+
+TOP = contract.TOP
 FENCES = (1, 4, 16, 64)
 WATCHERS = (0, 16, 256, 4096)
 SIGNALED = (0, 1, 4, 16, 64)
@@ -41,10 +44,13 @@ def die(text):
 class Results:
     """All figures of one base, by variant and name; each a list of passes."""
 
-    def __init__(self):
-        self.values = {variant: OrderedDict() for variant in VARIANTS}
+    def __init__(self, base, series):
+        self.promises = contract.Promises(base, series)
+        self.series = series
+        self.variants = ("stock", series)
+        self.values = {variant: OrderedDict() for variant in self.variants}
         self.units = OrderedDict()
-        self.missing = {variant: OrderedDict() for variant in VARIANTS}
+        self.missing = {variant: OrderedDict() for variant in self.variants}
 
     def read(self, path, variant):
         with open(path, encoding="utf-8", errors="replace") as source:
@@ -67,20 +73,29 @@ class Results:
             return None
         return max(passes) if self.units[name] == "polls/s" else min(passes)
 
+    def ours(self, name):
+        """The same of what is held against the stock kernel"""
+        return self.get(self.series, name)
+
+    def required(self, name):
+        """Is anything required of that figure?"""
+        return f"bench:{name}" in self.promises
+
     def counted(self, name):
         """Is this a figure that has to repeat exactly?"""
         return self.units[name] in ("insn", "wake-ups")
 
 
-def load(base):
-    results = Results()
-    directory = os.path.join(TOP, "build", base, "bench")
+def load(base, series):
+    results = Results(base, series)
+    name = "bench" if series == "rework" else f"bench-{series}"
+    directory = os.path.join(TOP, "build", base, name)
     paths = sorted(glob.glob(os.path.join(directory, "*.results")))
     if not paths:
-        die(f"no build/{base}/bench/*.results: run 'make bench BASE={base}' first")
+        die(f"no build/{base}/{name}/*.results: run 'make bench BASE={base} VARIANT={series}' first")
     for path in paths:
         variant = os.path.basename(path).split("-")[0]
-        if variant in VARIANTS:
+        if variant in results.variants:
             results.read(path, variant)
     return results, directory
 
@@ -94,12 +109,12 @@ def number(value):
 
 
 class Table:
-    """Rows of: figure, stock, series, ratio, required, verdict."""
-
-    HEAD = ("figure", "stock", "series", "ratio", "required of the series", "")
+    """Rows of: figure, stock, the other, ratio, required, verdict."""
 
     def __init__(self, results):
         self.results = results
+        self.head = ("figure", "stock", results.series, "ratio",
+                     f"required of {results.series}", "")
         self.rows = []
         self.failed = 0
         self.unknown = 0
@@ -110,7 +125,9 @@ class Table:
     def row(self, label, name, required="", limit=None, strict=False):
         """One figure; limit is what the series may reach, or must stay below."""
         stock = self.results.get("stock", name)
-        series = self.results.get("patched", name)
+        series = self.results.ours(name)
+        if not self.results.required(name):
+            required = ""
         ratio = f"{series / stock:.3f}" if stock and series is not None else "-"
         verdict = ""
         if required:
@@ -128,9 +145,9 @@ class Table:
 
     def text(self):
         full = [row for row in self.rows if len(row) > 1]
-        width = [max(len(row[i]) for row in full + [self.HEAD]) for i in range(6)]
+        width = [max(len(row[i]) for row in full + [self.head]) for i in range(6)]
         lines = []
-        for row in [self.HEAD] + self.rows:
+        for row in [self.head] + self.rows:
             if len(row) == 1:
                 lines += ["", row[0]]
                 continue
@@ -141,7 +158,7 @@ class Table:
         return "\n".join(lines)
 
     def markdown(self):
-        lines = ["| " + " | ".join(self.HEAD) + " |", "|---|--:|--:|--:|---|---|"]
+        lines = ["| " + " | ".join(self.head) + " |", "|---|--:|--:|--:|---|---|"]
         for row in self.rows:
             if len(row) == 1:
                 lines.append(f"| **{row[0]}** | | | | | |")
@@ -166,7 +183,7 @@ def growth(results, variant, stem, points):
 
 def make_table(results):
     table = Table(results)
-    ours = lambda name: results.get("patched", name)
+    ours = results.ours
     stock = lambda name: results.get("stock", name)
 
     table.heading("One poll that returns at once, guest instructions")
@@ -174,8 +191,10 @@ def make_table(results):
     table.row("eventfd", "poll.eventfd")
     table.row("export as sync_file, poll, close", "poll.export_sync_file")
     for name, label in (("in", "IN"), ("out", "OUT"), ("inout", "IN|OUT")):
-        table.row(f"idle, {label}", f"poll.idle.{name}", "1.05 x the ready pipe",
-                  times(1.05, ours("poll.pipe")))
+        near = results.required("near.pipe")
+        table.row(f"idle, {label}", f"poll.idle.{name}",
+                  "1.05 x the ready pipe" if near else "at most stock",
+                  times(1.05, ours("poll.pipe")) if near else stock(f"poll.idle.{name}"))
     table.row("busy, IN", "poll.busy.in", "at most stock", stock("poll.busy.in"))
     table.row("busy, OUT", "poll.busy.out")
     table.row("busy, IN|OUT", "poll.busy.inout")
@@ -247,18 +266,18 @@ def notes(results):
                                 ("wait.random", FENCES, "a fence, waited for at random"),
                                 ("wait.reverse", FENCES, "a fence, waited for in reverse"),
                                 ("signals", FENCES, "the signal of a fence alone")):
-        values = [growth(results, variant, stem, points) for variant in VARIANTS]
+        values = [growth(results, variant, stem, points) for variant in results.variants]
         if None not in values:
             lines.append(f"{label} costs {values[0]:,.1f} instructions on stock, "
-                         f"{values[1]:,.1f} with the series")
+                         f"{values[1]:,.1f} with {results.series}")
 
-    for variant in VARIANTS:
+    for variant in results.variants:
         for name, why in results.missing[variant].items():
             lines.append(f"{variant}: {name} was not measured: {why}")
 
     differ = []
     single = 0
-    for variant in VARIANTS:
+    for variant in results.variants:
         for name, passes in results.values[variant].items():
             if not results.counted(name):
                 continue
@@ -282,15 +301,15 @@ def write_tsv(results, path):
         for name in names:
             cells = [name, results.units[name]]
             cells += [repr(results.get(v, name)) if results.get(v, name) is not None else ""
-                      for v in VARIANTS]
-            cells += [",".join(repr(p) for p in results.values[v].get(name, [])) for v in VARIANTS]
+                      for v in results.variants]
+            cells += [",".join(repr(p) for p in results.values[v].get(name, [])) for v in results.variants]
             out.write("\t".join(cells) + "\n")
 
 
 def write_json(results, table, path):
     data = {
         "results": {name: {"unit": results.units[name],
-                           **{v: results.values[v].get(name, []) for v in VARIANTS}}
+                           **{v: results.values[v].get(name, []) for v in results.variants}}
                     for name in results.units},
         "missing": results.missing,
         "failed": table.failed,
@@ -319,35 +338,33 @@ def write_svg(results, base, path):
             ("busy IN", "poll.busy.in"), ("export, poll", "poll.export_sync_file"))
     data = ["$bars << EOD"]
     for label, name in bars:
-        pair = [results.get(v, name) for v in VARIANTS]
+        pair = [results.get(v, name) for v in results.variants]
         if None not in pair:
             data.append(f'"{label}" {pair[0]} {pair[1]}')
     data.append("EOD")
-    lines = []
-    for variant in VARIANTS:
-        data.append(block(f"w_{variant}", series(variant, "poll.watchers", WATCHERS, 1)))
+    for variant, name in zip(results.variants, ("stock", "series")):
+        data.append(block(f"w_{name}", series(variant, "poll.watchers", WATCHERS, 1)))
         for order, _ in ORDERS:
-            data.append(block(f"f_{variant}_{order}", series(variant, f"wait.{order}", FENCES)))
-        lines.append(variant)
-    data.append(block("export", series("patched", "export.in_order", FENCES)))
-    data.append(block("syncobj", series("patched", "syncobj.in_order", FENCES)))
-    data.append(block("signals", series("patched", "signals", FENCES)))
-    pipe = results.get("patched", "poll.pipe") or 0
+            data.append(block(f"f_{name}_{order}", series(variant, f"wait.{order}", FENCES)))
+    data.append(block("export", series(results.series, "export.in_order", FENCES)))
+    data.append(block("syncobj", series(results.series, "syncobj.in_order", FENCES)))
+    data.append(block("signals", series(results.series, "signals", FENCES)))
+    pipe = results.ours("poll.pipe") or 0
 
     def have(name):
         return any(entry.startswith(f"${name} ") and entry.count("\n") > 1 for entry in data)
 
     waits = [("f_stock_in_order", 1, 1, "stock, in order"), ("f_stock_random", 1, 2, "stock, random"),
              ("f_stock_reverse", 1, 3, "stock, reverse"),
-             ("f_patched_in_order", 2, 1, "series, in order"),
-             ("f_patched_random", 2, 2, "series, random"),
-             ("f_patched_reverse", 2, 3, "series, reverse"),
+             ("f_series_in_order", 2, 1, f"{results.series}, in order"),
+             ("f_series_random", 2, 2, f"{results.series}, random"),
+             ("f_series_reverse", 2, 3, f"{results.series}, reverse"),
              ("syncobj", 4, 1, "drm_syncobj and eventfd"), ("export", 3, 1, "exported sync_file"),
              ("signals", 5, 4, "the signals alone")]
     wait_plots = [f'${name} with linespoints ls {style} dt {dash} title "{title}"'
                   for name, style, dash, title in waits if have(name)]
     watch_plots = [f'$w_{v} with linespoints ls {style} title "{title}"'
-                   for v, style, title in (("stock", 1, "stock"), ("patched", 2, "series"))
+                   for v, style, title in (("stock", 1, "stock"), ("series", 2, results.series))
                    if have(f"w_{v}")]
     watch_plots.append(f'{pipe} with lines ls 5 dt 4 title "ready pipe"')
 
@@ -372,7 +389,7 @@ set boxwidth 0.9
 set xtics rotate by -40
 set key top left
 set yrange [0:*]
-plot $bars using 2:xtic(1) ls 1 title "stock", "" using 3 ls 2 title "series"
+plot $bars using 2:xtic(1) ls 1 title "stock", "" using 3 ls 2 title "{results.series}"
 set xtics norotate
 set style data lines
 set title "one poll of an idle buffer, and its epoll watchers"
@@ -397,8 +414,8 @@ unset multiplot
     return None
 
 
-def report(base):
-    results, directory = load(base)
+def report(base, series):
+    results, directory = load(base, series)
     table = make_table(results)
     remarks = notes(results)
     write_tsv(results, os.path.join(directory, "results.tsv"))
@@ -414,7 +431,7 @@ def report(base):
 
     with open(os.path.join(directory, "report.md"), "w", encoding="utf-8") as out:
         out.write(f"# What polling a dma-buf costs on {base}\n\n")
-        out.write(f"Made by `make bench BASE={base}` from: {'; '.join(what)}.\n\n")
+        out.write(f"Made by `make bench BASE={base} VARIANT={series}` from: {'; '.join(what)}.\n\n")
         if not trouble:
             out.write("![cost of polling](report.svg)\n\n")
         out.write(table.markdown() + "\n\n")
@@ -467,13 +484,14 @@ def compare(where_a, where_b):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("base", nargs="?")
+    parser.add_argument("series", nargs="?", default="rework", metavar="variant")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"))
     args = parser.parse_args()
     if args.compare:
         return compare(*args.compare)
     if not args.base:
         parser.error("name a BASE, or --compare A B")
-    return report(args.base)
+    return report(args.base, args.series)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Put what the event loops did on the stock kernel beside what they do on ours.
+"""Put what the event loops did on the stock kernel beside what they do on another.
 
-clients.py BASE reads what clients.sh left in build/BASE/clients and build/BASE/log,
-and prints a table, what failed, and a line for each client. Ends with N passed,
-N failed, N skipped. The status is 0 only if every client that could be run does
-well on the series, and the stock kernel was seen to fail.
+clients.py BASE VARIANT reads what clients.sh left in build/BASE/clients and
+build/BASE/log, and prints a table, what failed, and a line for each client. Ends with
+N passed, N failed, N skipped. The status is 0 only if every client that could be run
+does well on the variant, and the stock kernel was seen to fail.
 """
 
 import os
@@ -101,9 +101,9 @@ def print_table(rows):
     return widths
 
 
-def show_table(clients, stock, ours):
+def show_table(clients, stock, ours, series):
     head = [title for _, title in COLUMNS]
-    rows = [["client", "stock", *head, "series", *head]]
+    rows = [["client", "stock", *head, series, *head]]
     for name, (what, missing) in clients.items():
         if missing:
             rows.append([what, "skipped", *["-"] * len(head), "skipped", *["-"] * len(head)])
@@ -129,14 +129,14 @@ def load(base):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: clients.py BASE")
-    base = sys.argv[1]
+    if len(sys.argv) != 3:
+        sys.exit("usage: clients.py BASE VARIANT")
+    base, series = sys.argv[1], sys.argv[2]
     clients, kernel = load(base)
-    stock, ours = Run(base, "stock"), Run(base, "patched")
+    stock, ours = Run(base, "stock"), Run(base, series)
 
     print(f"\nEvent loops that wait for 64 dma-bufs with 4 fences each, {kernel}\n")
-    show_table(clients, stock, ours)
+    show_table(clients, stock, ours, series)
     print()
     for version in OrderedDict.fromkeys(ours.versions.values()):
         print(f"with {version}")
@@ -156,11 +156,11 @@ def main():
     ran = [name for name in clients if not clients[name][1]]
     for name, (_, missing) in clients.items():
         if missing:
-            tell("skip", f"series: {name}", missing)
+            tell("skip", f"{series}: {name}", missing)
         else:
-            tell(*ours.result(name)[:1], f"series: {name}", ours.result(name)[1])
+            tell(*ours.result(name)[:1], f"{series}: {name}", ours.result(name)[1])
     if ours.trouble:
-        tell("fail", "series: the guest", ours.trouble)
+        tell("fail", f"{series}: the guest", ours.trouble)
     # A client that finds nothing there finds nothing here.
     blind = [name for name in ran if stock.result(name)[0] == "pass"]
     if [name for name in ran if stock.result(name)[0] != "skip"]:

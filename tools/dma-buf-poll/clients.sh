@@ -1,18 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# clients.sh BASE [CLIENT]...: the event loops people use, stock against series
+# clients.sh BASE VARIANT [CLIENT]...: the event loops people use, on the stock
+# kernel and on another
 #
-# Builds the clients in clients/ on the libraries of this machine, boots the
-# stock kernel and the series, and runs the clients there from this machine's
-# root, which the guest sees read-only over 9p. The table is made by clients.py,
-# whose status is that of the series. Name clients to run only those.
+# Builds the clients in clients/ on the libraries of this machine, boots both
+# kernels, and runs the clients there from this machine's root, which the guest
+# sees read-only over 9p. The table is made by clients.py, whose status is that of
+# the variant. Name clients to run only those.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
-base=${1:?usage: clients.sh BASE [CLIENT]...}
-shift
+base=${1:?usage: clients.sh BASE VARIANT [CLIENT]...}
+series=${2:?usage: clients.sh BASE VARIANT [CLIENT]...}
+shift 2
 check_base "$base"
+check_series "$base" "$series" clients
 [ "$(base_field "$base" 4)" = all ] ||
 	die "clients: the series for $base does not promise a quiet poll, and has no ioctl to give a buffer any fence"
 plain_kernels clients
@@ -41,7 +44,7 @@ done
 "$tools/deps.sh" clients ||
 	say "warning: not every library could be installed: what is missing is skipped"
 "$tools/kernel.sh" "$base" stock
-"$tools/selftest.sh" "$base" patched --build-only
+"$tools/selftest.sh" "$base" "$series" --build-only
 
 build=$top/build/$base
 out=$build/clients
@@ -110,10 +113,10 @@ while IFS='|' read -r name what program args; do
 done <<<"$clients"
 job+="exit 0"
 
-for variant in stock patched; do
+for variant in stock "$series"; do
 	say "running the clients on the $base $variant kernel"
 	status=0
-	"$tools/guest.py" --progress --kernel "$build/$variant/arch/x86/boot/bzImage" \
+	"$tools/guest.py" --progress --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 		--out "$build/log/clients-$variant" --timeout "${TIMEOUT:-1200}" \
 		--file "$out/bin:clients" --file "$build/kselftest/dma-buf/poll_bench:poll_bench" \
 		"${host_root[@]}" "$job" >/dev/null || status=$?
@@ -126,4 +129,4 @@ for variant in stock patched; do
 	printf '%s\n' "$status" >"$out/$variant.status"
 done
 
-"$tools/clients.py" "$base"
+"$tools/clients.py" "$base" "$series"

@@ -3,7 +3,7 @@
 #
 # harness-test.sh BASE: does the harness refuse what it should, in one line?
 #
-# Uses the patched kernel of BASE for the guests that go wrong on purpose. Ends
+# Uses the rework kernel of BASE for the guests that go wrong on purpose. Ends
 # with N passed, N failed, N skipped.
 
 . "${BASH_SOURCE%/*}/lib.sh"
@@ -11,8 +11,8 @@
 base=${1:?usage: harness-test.sh BASE}
 check_base "$base"
 plain_kernels harness-test
-"$tools/kernel.sh" "$base" patched
-kernel=$top/build/$base/patched/arch/x86/boot/bzImage
+"$tools/kernel.sh" "$base" rework
+kernel=$(variant_obj "$base" rework)/arch/x86/boot/bzImage
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -42,7 +42,18 @@ with_stubs() { env PATH="$tmp/bin:$PATH" "$@"; }
 m() { make -s -C "$top" "$@"; }
 
 refuses "an unknown BASE" "unknown BASE '7.0'.*6.12 6.1 mainline 5.10" m tree BASE=7.0
-refuses "an unknown VARIANT" "unknown VARIANT 'fast'" m kernel BASE="$base" VARIANT=fast
+refuses "an unknown VARIANT" "$base has no VARIANT 'fast': it has stock .*rework" \
+	m kernel BASE="$base" VARIANT=fast
+refuses "a variant of before" "no VARIANT 'patched'" m selftest BASE="$base" VARIANT=patched
+for target in kernel selftest igt bench clients test-debug; do
+	refuses "$target with a variant that the classic rework has not" \
+		"5.10 has no VARIANT 'fixes': it has stock rework" m "$target" BASE=5.10 VARIANT=fixes
+done
+for target in bench clients; do
+	refuses "$target of the stock kernel alone" "$target has the stock kernel beside another" \
+		m "$target" BASE="$base" VARIANT=stock
+done
+refuses "a report on a variant that does not exist" "no VARIANT 'fast'" "$tools/report.py" "$base" stock fast
 refuses "a flag that is neither on nor off" "DEBUG=yes" m kernel BASE="$base" DEBUG=yes
 refuses "DEBUG and KCSAN at once" "exclude each other" m kernel BASE="$base" DEBUG=1 KCSAN=1
 refuses "RT and NOSMP at once" "RT=1 and NOSMP=1 exclude each other" m kernel BASE="$base" RT=1 NOSMP=1
@@ -52,10 +63,10 @@ refuses "coverage on the classic series" "no dma-buf-poll.c there" m coverage BA
 refuses "an unknown mutant" "no mutant 'nonsense'" "$tools/mutants.py" "$base" nonsense
 refuses "a flavour for those who have kernels of their own" "leave out RT=1" m trace BASE="$base" RT=1
 refuses "a number of CPUs for those who have their own" "leave out SMP=4" env SMP=4 "$tools/run.sh" "$base"
-refuses "a time-out that is none" "invalid float value: '10m'" env TIMEOUT=10m "$tools/selftest.sh" "$base" patched
+refuses "a time-out that is none" "invalid float value: '10m'" env TIMEOUT=10m "$tools/selftest.sh" "$base" rework
 refuses "a test that does not exist" "no test nonsense" m selftest BASE="$base" TESTS=nonsense
 refuses "a client that does not exist" "no client nonsense: there are .*libuv" m clients BASE="$base" CLIENTS=nonsense
-refuses "a number of runs that is none" "REPEAT=x" env REPEAT=x "$tools/selftest.sh" "$base" patched
+refuses "a number of runs that is none" "REPEAT=x" env REPEAT=x "$tools/selftest.sh" "$base" rework
 refuses "a full disk" "GiB free" bash -c ". '$tools/lib.sh'; need_space '$tmp' 99999999"
 
 # A checkout of its own, so that nothing here is in the way of a build there.
@@ -238,8 +249,10 @@ else
 	not_ok "a job that fails is no trouble with the guest (status $status)" <"$tmp/out"
 fi
 
-# In a file of its own, as it is long
+# In files of their own, as they are long
 . "$tools/refresh-test.sh"
+. "$tools/report-test.sh"
+. "$tools/steps-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
 for name in run check htmldocs send-check kunit trace model litmus cocci-test harness-test; do

@@ -72,7 +72,7 @@ for t in $*; do
 	echo \"igt-end: \$?\" >>/tmp/said
 	grep -a -E '(Subtest .*: [A-Z]+ \()|^(SUCCESS|SKIP|FAIL|igt-end)|Failed assertion|Test requirement:' /tmp/said
 done"
-	"$tools/guest.py" --kernel "$out/$variant/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
+	"$tools/guest.py" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
 		--boot-timeout 120 --timeout "${TIMEOUT:-2400}" \
 		--append "rcupdate.rcu_cpu_stall_timeout=120" \
 		--qemu=-fsdev --qemu "local,id=root,path=$sysroot,security_model=none,readonly=on" \
@@ -112,17 +112,17 @@ done"
 # IGT takes vgem and virtio-gpu only when it is told to.
 IGT_FORCE_DRIVER=${IGT_FORCE_DRIVER:-virtio_gpu}
 "$tools/kernel.sh" "$base" stock
-"$tools/kernel.sh" "$base" patched
+"$tools/kernel.sh" "$base" rework
 
 died=0
-rm -f "$log"/igt-stock-{stock,patched}.tsv
-for variant in stock patched; do
+rm -f "$log"/igt-stock-{stock,rework}.tsv
+for variant in stock rework; do
 	say "running ${#tests[@]} tests of $package on $base $variant"
 	run "$variant" "${tests[@]}" || died=$((died + 1))
 done
 
 differing() {
-	LC_ALL=C diff "$log/igt-stock-stock.tsv" "$log/igt-stock-patched.tsv" |
+	LC_ALL=C diff "$log/igt-stock-stock.tsv" "$log/igt-stock-rework.tsv" |
 		awk '/^[<>]/ { print $2 ($3 == "-" ? "" : "@" $3) }' | sort -u
 }
 
@@ -134,18 +134,18 @@ for attempt in 1 2 3 4; do
 		break
 	fi
 	say "different results, attempt $((attempt + 1)): ${again[*]}"
-	for variant in stock patched; do
+	for variant in stock rework; do
 		run "$variant" "${again[@]}" || died=$((died + 1))
 	done
 done
 
 echo "# $package $(cat "$sysroot/.version"), stock against series on $base:"
 LC_ALL=C diff -U0 --label stock --label series \
-	"$log/igt-stock-stock.tsv" "$log/igt-stock-patched.tsv" || :
+	"$log/igt-stock-stock.tsv" "$log/igt-stock-rework.tsv" || :
 
 LC_ALL=C join -t "$(printf '\t')" -a1 -a2 -e missing -o 0,1.2,2.2 \
 	<(awk -F'\t' '{ print $1 " " $2 "\t" $3 }' "$log/igt-stock-stock.tsv" | LC_ALL=C sort -t "$(printf '\t')" -k1,1) \
-	<(awk -F'\t' '{ print $1 " " $2 "\t" $3 }' "$log/igt-stock-patched.tsv" | LC_ALL=C sort -t "$(printf '\t')" -k1,1) |
+	<(awk -F'\t' '{ print $1 " " $2 "\t" $3 }' "$log/igt-stock-rework.tsv" | LC_ALL=C sort -t "$(printf '\t')" -k1,1) |
 awk -F'\t' -v died="$died" '
 	$2 != $3 { print "not ok - " $1 ": " $2 " on stock, " $3 " on the series"; failed++; next }
 	$2 ~ /^SKIP/ { print "ok - " $1 " # SKIP on both"; skipped++; next }

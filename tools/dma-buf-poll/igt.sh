@@ -7,8 +7,8 @@
 # declarations of igt/compat, or in a copy of the IGT tree IGT_SRC. Each subtest
 # is a process and a line of its own; should one of them take the kernel with it
 # the rest goes on in another guest. SUBTEST may be a pattern; without one all
-# are run that the series promises on this base. Ends with N passed, N failed,
-# N skipped.
+# are run that the variant promises on this base, all of them on the stock kernel.
+# Ends with N passed, N failed, N skipped.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -16,7 +16,7 @@ base=${1:?usage: igt.sh BASE VARIANT [SUBTEST]...}
 variant=${2:?usage: igt.sh BASE VARIANT [SUBTEST]...}
 shift 2
 check_base "$base"
-check_variant "$variant"
+check_variant "$variant" "$base"
 name=$(flavour "$variant")
 check_repeat
 
@@ -90,21 +90,11 @@ fi
 mapfile -t known < <("$binary" --list-subtests)
 [ ${#known[@]} -gt 0 ] || die "$binary has no subtests"
 
-# What the classic rework does not promise: one wake-up, quiet, names.
-promised() {
-	[ "$(base_field "$base" 4)" = all ] && return
-	case $1 in
-	*-wakeups|*-epoll-et|*-names) return 1 ;;
-	esac
-}
-
 wanted=()
 if [ $# = 0 ]; then
-	for subtest in "${known[@]}"; do
-		if promised "$subtest"; then
-			wanted+=("$subtest")
-		fi
-	done
+	mapfile -t wanted < <("$tools/report.py" --promised "$base" "$variant" "${known[@]/#/igt:}" |
+		sed 's/^igt://')
+	[ ${#wanted[@]} -gt 0 ] || die "$base $variant promises none of the subtests"
 fi
 for pattern; do
 	found=0
@@ -207,7 +197,7 @@ done"
 			wanted=("${wanted[@]:1}")
 		fi
 	done < <(set +e
-		 "$tools/guest.py" "${virgl[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
+		 "$tools/guest.py" "${virgl[@]}" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 			--out "$log" --boot-timeout 120 --smp "${SMP:-2}" \
 			--timeout "${TIMEOUT:-$((REPEAT * 900))}" \
 			--append "rcupdate.rcu_cpu_stall_timeout=120 ${APPEND-}" \

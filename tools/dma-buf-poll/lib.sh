@@ -27,25 +27,32 @@ check_base() {
 		die "unknown BASE '$1': known are $(bases | paste -sd' ')"
 }
 
-# What a base is built as: by itself, with the topics that are to be merged first,
-# with all of them.
-variants=(stock fixes rework)
+# variants BASE: what it is built as. By itself, with the topics that are to be merged
+# first if these are not all, and with all of them.
+variants() {
+	local topics
 
-# check_variant VARIANT [BASE]
+	topics=" $(awk -F/ '!/^#/ && NF > 1 { print $(NF - 1) }' "$top/patches/$1/series" | uniq | paste -sd' ') "
+	if [[ $topics = *' poll-fixes '* && $topics = *' poll-rework '* ]]; then
+		echo stock fixes rework
+	else
+		echo stock rework
+	fi
+}
+
+# check_variant VARIANT BASE: does it have that? steps.py has one more for itself.
 check_variant() {
-	local have
-
-	case $1 in
-	stock|rework) return 0 ;;
-	fixes) ;;
-	*) die "unknown VARIANT '$1': known are ${variants[*]}" ;;
+	case " $(variants "$2") ${DBP_STEP:+step} " in
+	*" $1 "*) ;;
+	*) die "$2 has no VARIANT '$1': it has $(variants "$2")" ;;
 	esac
-	[ -n "${2-}" ] || return 0
-	have=" $("$tools/series.py" "$2" --topics | paste -sd' ') "
-	[[ $have = *' poll-fixes '* ]] ||
-		die "$2 has no topic poll-fixes: its VARIANT is stock or rework"
-	[[ $have = *' poll-rework '* ]] ||
-		die "$2 has no topic poll-rework, so VARIANT=fixes is all it has: call that VARIANT=rework"
+}
+
+# check_series BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
+check_series() {
+	check_variant "$2" "$1"
+	[ "$2" != stock ] ||
+		die "$3 has the stock kernel beside another: say VARIANT=rework, or another of $(variants "$1")"
 }
 
 # variant_src BASE VARIANT: the source of it. Only that of rework is for people.

@@ -1,34 +1,37 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Put what the kselftest said on the stock kernel beside what it said on ours.
+"""Put what the kselftest said on one kernel beside what it said on the others.
 
-report.py BASE reads build/BASE/log/selftest-{stock,patched}.results and
-.console, and prints one table, contract line by contract line.
+report.py BASE [VARIANT]... reads build/BASE/log/selftest-VARIANT.results and
+.console of all variants of that base, or those that are named, and prints one
+table, contract line by contract line, and what each of them costs.
 
 report.py --count BASE NAME prints what failed in build/BASE/log/selftest-NAME, and
 the numbers of it.
 
-report.py --tests BASE prints a line for each test on the series, then one for
+report.py --tests BASE prints a line for each test on each series, then one for
 each thing the stock kernel is known to do wrong or right: if the tests do not
 see that any more it is the tests that are broken. Ends with N passed, N failed,
 N skipped.
 
-The status is 0 only if no test failed on the series and its guest ended as it
-should.
+report.py --promised BASE VARIANT NAME... prints those of the names that the variant
+promises, see the file promises.
+
+The status is 0 only if no test failed that a series promises, and its guest ended
+as it should.
 """
 
+import fnmatch
 import os
 import re
 import sys
 from collections import OrderedDict, defaultdict
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
+TOOLS = os.path.dirname(os.path.realpath(__file__))
 
 LINES = ("exact", "no_lost_wakeup", "one_wakeup", "quiet", "nonblocking",
          "neutral", "no_alloc", "signaling", "shared", "anycontext", "names")
-
-# What the classic rework keeps, [r] in the contract.
-CLASSIC = ("exact", "no_lost_wakeup", "neutral", "no_alloc", "signaling", "anycontext")
 
 # What brings stock 5.10 down.
 CRASH = "one_poll_then_closing_everything_is_survived"
@@ -40,22 +43,68 @@ FIGURE = re.compile(r"^# figure: (\S+) (.*) = (\S.*)$")
 PANIC = re.compile(r"(kernel BUG at [^!]*|BUG: .*|Oops: .*)")
 
 
-def promised(base):
-    """The lines of the contract that the series keeps on this base."""
-    with open(os.path.join(TOP, "tools/dma-buf-poll/bases"), encoding="utf-8") as source:
-        for line in source:
-            fields = line.split()
-            if fields[:1] == [base]:
-                return CLASSIC if fields[3] == "classic" else LINES
-    sys.exit(f"error: unknown BASE '{base}'")
+# fixture.variant.LINE_sentence: there the fixture is not the line of the contract
+FIXTURE = re.compile(r"^(?!(?:%s)[._])((?:\w+\.)+)(%s)_" % ("|".join(LINES), "|".join(LINES)))
+
+
+def line_first(name):
+    """The name of a test with the line of the contract before its fixture"""
+    return FIXTURE.sub(r"\2.\1", name)
+
+
+def rows_of(name):
+    """The rows of one of our tables, without its comments"""
+    with open(os.path.join(TOOLS, name), encoding="utf-8") as source:
+        return [line.split(None, 2) if name == "promises" else line.split()
+                for line in source if line.strip() and not line.startswith("#")]
+
+
+def promises_of(base):
+    """The variants of a base, stock first, and by what name each promises"""
+    promises = {row[0]: row[3] for row in rows_of("bases")}
+    if base not in promises:
+        sys.exit(f"error: unknown BASE '{base}': known are {' '.join(promises)}")
+    with open(os.path.join(TOP, "patches", base, "series"), encoding="utf-8") as source:
+        topics = {os.path.basename(os.path.dirname(line)) for line in source if line[0] != "#"}
+    known = OrderedDict(stock=None)
+    if {"poll-fixes", "poll-rework"} <= topics:
+        known["fixes"] = "fixes"
+    known["rework"] = "classic" if promises[base] == "classic" else "rework"
+    return known
+
+
+class Promises:
+    """What a variant promises: everything, but for what the table says."""
+
+    def __init__(self, base, variant):
+        known = promises_of(base)
+        if variant not in known:
+            sys.exit(f"error: {base} has no VARIANT '{variant}': it has {' '.join(known)}")
+        self.exceptions = [(pattern, why.strip()) for name, pattern, why in rows_of("promises")
+                           if name == known[variant]]
+
+    def why_not(self, name):
+        """Why something is not promised, or nothing if it is"""
+        for pattern, why in self.exceptions:
+            if fnmatch.fnmatchcase(name, pattern):
+                return why
+        return None
+
+    def __contains__(self, name):
+        return self.why_not(name) is None
+
+    def lines(self):
+        """The lines of the contract, which may have tests that are not promised"""
+        return [line for line in LINES if line in self]
 
 
 class Run:
-    """What one guest said."""
+    """What one guest said. Its name begins with that of the variant, or it is given."""
 
-    def __init__(self, base, variant):
-        self.promised = promised(base)
-        prefix = os.path.join(TOP, "build", base, "log", f"selftest-{variant}")
+    def __init__(self, base, name, variant=None):
+        self.variant = variant or name.split("-")[0]
+        self.promises = Promises(base, self.variant)
+        prefix = os.path.join(TOP, "build", base, "log", f"selftest-{name}")
         self.tests = OrderedDict()
         self.figures = defaultdict(OrderedDict)
         self.trouble = None
@@ -64,6 +113,7 @@ class Run:
         self.running = ""
         # What runs in the guest, and how many tests it promised and gave
         self.programs = []
+        self.program_of = {}
         try:
             with open(prefix + ".results", encoding="utf-8", errors="replace") as source:
                 text = source.read()
@@ -105,18 +155,20 @@ class Run:
             self.programs[-1][2] += 1
         match = RUNNING.match(raw)
         if match:
-            self.running = match.group(1)
+            self.running = line_first(match.group(1))
             return
         match = DOWN.match(raw)
         if match:
-            self.down[match.group(1)] = match.group(2)
-            self.tests[match.group(1)] = ("fail", match.group(2))
+            name = line_first(match.group(1))
+            self.down[name] = match.group(2)
+            self.tests[name] = ("fail", match.group(2))
             return
         match = RESULT.match(raw)
         # The harness of old kernels does not name what it skips.
-        name = match and (match.group(2) or self.running)
+        name = match and (line_first(match.group(2) or "") or self.running)
         # The single parameters of a KUnit test are indented, and not counted.
         if name:
+            self.program_of[name] = self.programs[-1][0] if self.programs else None
             state = "fail" if match.group(1) == "not ok" else "pass"
             if match.group(3) == "SKIP":
                 state = "skip"
@@ -134,38 +186,39 @@ class Run:
         if match:
             self.figures[match.group(1)][match.group(2)] = match.group(3)
 
-    def count(self, line):
-        """passed, failed, skipped of one line of the contract"""
-        states = [state for name, (state, _) in self.tests.items()
-                  if re.match(line + r"[._]", name)]
-        return tuple(states.count(s) for s in ("pass", "fail", "skip"))
+    def of_line(self, line):
+        """The tests of one line of the contract"""
+        return [name for name in self.tests if re.match(line + r"[._]", name)]
 
-    def is_promised(self, name):
-        # The classic rework adds nothing to debugfs and to tracing either.
-        if name.startswith("trace.") and self.promised is CLASSIC:
-            return False
-        return name.startswith(self.promised) or not name.startswith(LINES)
+    def count(self, line, promised=None):
+        """passed, failed, skipped of one line; if asked for, only what is promised or is not"""
+        states = [self.tests[name][0] for name in self.of_line(line)
+                  if promised is None or promised == (name in self.promises)]
+        return tuple(states.count(s) for s in ("pass", "fail", "skip"))
 
     def failed(self):
         return [name for name, (state, _) in self.tests.items()
-                if state == "fail" and self.is_promised(name)]
+                if state == "fail" and name in self.promises]
 
     def untested(self):
         """The lines of the contract of which nothing is known"""
-        return [line for line in self.promised if not any(self.count(line)[:2])]
+        return [line for line in self.promises.lines() if not any(self.count(line, True)[:2])]
 
     def cell(self, line):
-        passed, failed, skipped = self.count(line)
-        if self.trouble and not self.down and not passed + failed + skipped:
+        passed, failed, skipped = self.count(line, True)
+        other = self.count(line, False)
+        if self.trouble and not self.down and not passed + failed + skipped + sum(other):
             return "not reached"
-        if not passed + failed + skipped:
-            return "-"
-        if not passed + failed:
-            return f"{skipped} skipped"
-        fatal = any(name.startswith(line) for name in self.down)
-        text = "ok " if not failed else "GOES DOWN " if fatal else "FAILS "
-        text += f"{passed}/{passed + failed}"
-        return text + (f", {skipped} skipped" if skipped else "")
+        words = []
+        if passed + failed:
+            fatal = any(re.match(line + r"[._]", name) for name in self.down)
+            words.append(("ok" if not failed else "GOES DOWN" if fatal else "FAILS") +
+                         f" {passed}/{passed + failed}")
+        if skipped:
+            words.append(f"{skipped} skipped")
+        if other[0] + other[1]:
+            words.append(f"not promised {other[0]}/{other[0] + other[1]}")
+        return ", ".join(words) or "-"
 
 
 def table(rows):
@@ -176,100 +229,171 @@ def table(rows):
             print("  ".join("-" * width for width in widths))
 
 
-def show_table(base, stock, ours):
-    rows = [("contract", "stock", "series")]
+def short(figure):
+    """A figure as there is room for it beside three columns"""
+    return re.sub(r" fence\(s\) signaled", " fences", figure)
+
+
+# What cost.sh says
+COSTS = OrderedDict((("text.dma-buf.o", "text of dma-buf.o, bytes"),
+                     ("text.dma-buf-poll.o", "text of dma-buf-poll.o, bytes"),
+                     ("text.dma-resv.o", "text of dma-resv.o, bytes"),
+                     ("sizeof.dma_buf", "sizeof(struct dma_buf)"),
+                     ("lines", "lines changed in drivers, include and fs, without tests")))
+
+
+def costs_of(base, variant):
+    """What it costs, as cost.sh found out: name -> value"""
+    path = os.path.join(TOP, "build", base, "log", f"cost-{variant}.tsv")
+    try:
+        with open(path, encoding="utf-8") as source:
+            return OrderedDict(line.rstrip("\n").split("\t") for line in source)
+    except OSError:
+        return {}
+
+
+def cost_rows(costs):
+    """A row for each cost; code that is the same in all of them is not worth one"""
+    for key, label in COSTS.items():
+        values = [each.get(key, "-") for each in costs]
+        if set(values) == {"-"} or (key == "text.dma-resv.o" and len(set(values)) == 1):
+            continue
+        yield (label, *values)
+
+
+def joined(dicts):
+    """All keys of some dictionaries, in order"""
+    return list(OrderedDict.fromkeys(key for each in dicts for key in each))
+
+
+def show_table(base, runs):
+    rows = [("contract", *[run.variant for run in runs])]
     for line in LINES:
-        rows.append((line.replace("_", "-"), stock.cell(line), ours.cell(line)))
-        keys = list(OrderedDict.fromkeys([*stock.figures[line], *ours.figures[line]]))
-        for key in keys:
-            rows.append(("  " + key, stock.figures[line].get(key, "-"),
-                         ours.figures[line].get(key, "-")))
+        rows.append((line.replace("_", "-"), *[run.cell(line) for run in runs]))
+        for key in joined(run.figures[line] for run in runs):
+            rows.append(("  " + short(key), *[run.figures[line].get(key, "-") for run in runs]))
+    costs = [costs_of(base, run.variant) for run in runs]
+    if any(costs):
+        rows.append(("",) * (len(runs) + 1))
+        rows.append(("what it costs", *[""] * len(runs)))
+        for label, *values in cost_rows(costs):
+            rows.append(("  " + label, *values))
     with open(os.path.join(TOP, "build", base, "base.id"), encoding="utf-8") as source:
-        print(f"\npoll() on a dma-buf, {source.read().strip()}: the stock kernel and the series\n")
+        print(f"\npoll() on a dma-buf, {source.read().strip()}: " +
+              ", ".join(run.variant for run in runs) + "\n")
     table(rows)
     print()
-    for who, run in (("stock", stock), ("series", ours)):
+    for run in runs:
         for trouble in run.trouble.split("; ") if run.trouble else ():
-            print(f"{who}: {trouble}")
+            print(f"{run.variant}: {trouble}")
 
-    reasons = OrderedDict()
-    for name, (state, why) in ours.tests.items():
-        if state == "skip":
-            reasons.setdefault(why, []).append(name)
-    for why, names in reasons.items():
-        print(f"skipped on the series: {len(names)} x {why}")
-    for name in ours.failed():
-        print(f"failed on the series: {name}")
-    for line in ours.untested():
-        print(f"not tested on the series: {line}")
+    for run in runs:
+        if run.variant == "stock":
+            continue
+        reasons = OrderedDict()
+        for name, (state, why) in run.tests.items():
+            if state == "skip":
+                reasons.setdefault(why, []).append(name)
+        for why, names in reasons.items():
+            print(f"skipped on {run.variant}: {len(names)} x {why}")
+        for name in run.failed():
+            print(f"failed on {run.variant}: {name}")
+        for line in run.untested():
+            print(f"not tested on {run.variant}: {line}")
 
 
-def show_tests(base, stock, ours):
-    count = {"pass": 0, "fail": 0, "skip": 0}
+class Tally:
+    """A line for each result, and the numbers of them at the end"""
 
-    def tell(state, name, why=""):
-        count[state] += 1
-        print(("not ok" if state == "fail" else "ok") + " - " + name +
-              (f" # SKIP {why}" if state == "skip" else f" ({why})" if why else ""))
+    def __init__(self):
+        self.count = {"pass": 0, "fail": 0, "skip": 0}
 
-    for name, (state, why) in ours.tests.items():
-        if state == "fail" and not ours.is_promised(name):
-            state, why = "skip", f"fails, and is not promised on {base}"
-        tell(state, f"series: {name}", why)
-    if ours.trouble:
-        tell("fail", "series: the guest", ours.trouble)
-    for line in ours.untested():
-        tell("fail", f"series: {line}", "nothing tests it")
+    def tell(self, state, name, why="", silent=False):
+        self.count[state] += 1
+        if not silent:
+            print(("not ok" if state == "fail" else "ok") + " - " + name +
+                  (f" # SKIP {why}" if state == "skip" else f" ({why})" if why else ""))
 
-    # What is known of the stock kernels, DESIGN section 6.
+    def tests(self, run, prefix="", silent=()):
+        """All tests of a run; what fails and is not promised counts as skipped"""
+        for name, (state, why) in run.tests.items():
+            if state == "fail" and name not in run.promises:
+                state, why = "skip", f"fails, and is not promised: {run.promises.why_not(name)}"
+            self.tell(state, prefix + name, why, state in silent)
+        if run.trouble or not run.tests:
+            self.tell("fail", prefix + "the guest", run.trouble or "no test ran")
+
+    def end(self):
+        print(f"{self.count['pass']} passed, {self.count['fail']} failed, "
+              f"{self.count['skip']} skipped")
+        return self.count["fail"] == 0
+
+
+def show_tests(base, runs):
+    tally = Tally()
+    for run in runs:
+        if run.variant == "stock":
+            continue
+        tally.tests(run, run.variant + ": ")
+        for line in run.untested():
+            tally.tell("fail", f"{run.variant}: {line}", "nothing tests it")
+
+    # What is known of the stock kernels.
+    stock = runs[0]
     if base == "5.10":
         why = next((why for name, why in stock.down.items() if name.endswith(CRASH)), "survived")
-        tell("pass" if re.search(r"panicked: kernel BUG at .*dma-buf\.c:", why) else "fail",
-             f"stock: panics when {CRASH.replace('_', ' ')}", why)
+        tally.tell("pass" if re.search(r"panicked: kernel BUG at .*dma-buf\.c:", why) else "fail",
+                   f"stock: panics when {CRASH.replace('_', ' ')}", why)
     else:
         for line in ("exact", "no_lost_wakeup"):
             passed, failed, _ = stock.count(line)
-            tell("pass" if passed and not failed else "fail",
-                 f"stock: keeps {line}", f"{passed} passed, {failed} failed")
+            tally.tell("pass" if passed and not failed else "fail",
+                       f"stock: keeps {line}", f"{passed} passed, {failed} failed")
         for line in ("one_wakeup", "quiet", "neutral", "names"):
             _, failed, _ = stock.count(line)
-            tell("pass" if failed else "fail", f"stock: breaks {line}", f"{failed} failed")
-    print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
-    return count["fail"] == 0
+            tally.tell("pass" if failed else "fail", f"stock: breaks {line}", f"{failed} failed")
+    return tally.end()
 
 
 def show_count(base, name):
     """What failed in one run, and the counts of it"""
-    run = Run(base, name)
-    states = [state for state, _ in run.tests.values()]
-    for test, (state, why) in run.tests.items():
-        if state != "pass":
-            print(f"not ok - {test}" if state == "fail" else f"ok - {test} # SKIP {why}")
-    failed = states.count("fail")
-    if run.trouble or not states:
-        print(f"not ok - the guest: {run.trouble or 'no test ran'}")
-        failed += 1
-    print(f"{states.count('pass')} passed, {failed} failed, {states.count('skip')} skipped")
-    return not failed
+    tally = Tally()
+    tally.tests(Run(base, name), silent=("pass",))
+    return tally.end()
+
+
+USAGE = """usage: report.py BASE [VARIANT]...
+       report.py --tests BASE
+       report.py --count BASE NAME
+       report.py --promised BASE VARIANT NAME..."""
 
 
 def main():
     args = sys.argv[1:]
     if args[:1] == ["--count"] and len(args) == 3:
         sys.exit(0 if show_count(*args[1:]) else 1)
+    if args[:1] == ["--promised"] and len(args) >= 3:
+        promises = Promises(*args[1:3])
+        for name in args[3:]:
+            if name in promises:
+                print(name)
+        sys.exit(0)
     tests = args[:1] == ["--tests"]
     if tests:
         args = args[1:]
-    if len(args) != 1:
-        sys.exit("usage: report.py [--tests] BASE | --count BASE NAME")
+    if not args or args[0].startswith("-") or (tests and len(args) > 1):
+        sys.exit(USAGE)
     base = args[0]
-    stock, ours = Run(base, "stock"), Run(base, "patched")
-    if not ours.tests:
-        sys.exit("error: no test ran on the series" + (f": {ours.trouble}" if ours.trouble else ""))
+    runs = [Run(base, variant) for variant in args[1:] or promises_of(base)]
+    for run in runs:
+        if run.variant != "stock" and not run.tests:
+            sys.exit(f"error: no test ran on {base} {run.variant}" +
+                     (f": {run.trouble}" if run.trouble else ""))
     if tests:
-        sys.exit(0 if show_tests(base, stock, ours) else 1)
-    show_table(base, stock, ours)
-    sys.exit(1 if ours.failed() or ours.trouble or ours.untested() else 0)
+        sys.exit(0 if show_tests(base, runs) else 1)
+    show_table(base, runs)
+    sys.exit(1 if any(run.failed() or run.trouble or run.untested()
+                      for run in runs if run.variant != "stock") else 0)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ base=${1:?usage: selftest.sh BASE VARIANT [TEST]...}
 variant=${2:?usage: selftest.sh BASE VARIANT [TEST]...}
 shift 2
 check_base "$base"
-check_variant "$variant"
+check_variant "$variant" "$base"
 name=$(flavour "$variant")
 check_repeat
 
 out=$top/build/$base
 src=$out/src
+obj=$(variant_obj "$base" "$variant")
 prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
 # What an earlier run said is no result of this one, should it end early.
 [ "${1-}" = --build-only ] || rm -f "$prefix".{results,console} "$prefix".boot*
@@ -73,13 +74,13 @@ race=
 fuzz=
 [ "$name" = "$variant" ] || fuzz='--seconds 600'
 
-# KUnit runs when its module is loaded. Only those that the series adds: on
+# KUnit runs when its module is loaded. Only those that a series adds: on
 # mainline that is the module all tests of dma-buf are in.
 files=(--file "$install:kselftest")
 job="failed=0
 "
-if [ $# = 0 ] && [ "$variant" = patched ]; then
-	for module in "$out/$name"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit}.ko; do
+if [ $# = 0 ] && [ "$variant" != stock ]; then
+	for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit}.ko; do
 		[ -f "$module" ] || continue
 		files+=(--file "$module:${module##*/}")
 		job+="echo '# run: ${module##*/}'
@@ -98,7 +99,7 @@ job_without() {
 	printf '%s\n' "export DMABUF_SPARE='$1'" "$job"
 }
 # The counters of the lines, for coverage.sh
-counters=/sys/kernel/debug/gcov$out/$name/drivers/dma-buf/dma-buf-poll.gcda
+counters=/sys/kernel/debug/gcov$obj/drivers/dma-buf/dma-buf-poll.gcda
 [ "${GCOV:-0}" = 0 ] || job+="[ -f $counters ] || { echo 'no $counters'; exit 1; }
 "
 job+="cd /kselftest/dma-buf; i=0
@@ -135,21 +136,21 @@ more=()
 if [ "${KCSAN:-0}" = 1 ]; then
 	# Races of the base with itself are not ours to judge: what is in drivers/
 	# dma-buf, the tests included, is.
-	nm "$out/$name"/drivers/dma-buf/*.o 2>/dev/null |
+	nm "$obj"/drivers/dma-buf/*.o 2>/dev/null |
 		awk '$2 ~ /^[tT]$/ { print $3 }' | sort -u >"$out/log/kcsan-ours"
 	more+=(--kcsan-ours "$out/log/kcsan-ours")
 fi
 
 # A stock kernel may not survive a test, or not come back from it. That is a
 # result like others: say so, and go on with the fixtures not yet begun in
-# another boot. For the series it is the end.
+# another boot, as with a step between stock and series. For a series it is the end.
 worst=0 spare='' n=0
 while :; do
 	n=$((n + 1)) status=0
 	# guest.py may end before it comes to that
 	: >"$prefix.results"
 	: >"$prefix.console"
-	{ "$tools/guest.py" "${more[@]}" --kernel "$out/$name/arch/x86/boot/bzImage" \
+	{ "$tools/guest.py" "${more[@]}" --kernel "$obj/arch/x86/boot/bzImage" \
 		--out "$prefix" --smp "${SMP:-2}" \
 		--timeout "${TIMEOUT:-$((REPEAT * slow * 300))}" --stall "$((slow * 120))" \
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
@@ -165,7 +166,7 @@ while :; do
 	*) [ "$worst" != 0 ] || worst=$status ;;
 	esac
 	case $variant$status in
-	stock[34])
+	stock[34]|step[34])
 		# In no test, or in one that it should not have come to?
 		[ -n "$test" ] || break
 		case " $spare " in *" ${test%%.*} "*) break ;; esac

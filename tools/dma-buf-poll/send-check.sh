@@ -11,11 +11,11 @@ base=${1:?usage: send-check.sh BASE}
 check_base "$base"
 plain_kernels send-check
 lock "$base"
-"$tools/kernel.sh" "$base" patched
+"$tools/kernel.sh" "$base" rework
 "$tools/series.sh" "$base"
 out=$top/build/$base
 src=$out/src
-obj=$out/patched
+obj=$out/rework
 log=$out/log/send-check
 mkdir -p "$log"
 tmp=$(mktemp -d)

@@ -8,13 +8,12 @@
 base=${1:?usage: shell.sh BASE VARIANT}
 variant=${2:?usage: shell.sh BASE VARIANT}
 check_base "$base"
-check_variant "$variant"
-name=$(flavour "$variant")
+check_variant "$variant" "$base"
 [ -t 0 ] || die "make shell wants a terminal"
 "$tools/kernel.sh" "$base" "$variant"
 out=$top/build/$base
 say "^A x ends QEMU"
 files=()
 [ ! -d "$out/kselftest" ] || files=(--file "$out/kselftest:kselftest")
-exec "$tools/guest.py" --shell --kernel "$out/$name/arch/x86/boot/bzImage" \
+exec "$tools/guest.py" --shell --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 	--out "$out/log/shell" --smp "${SMP:-2}" "${files[@]}"
