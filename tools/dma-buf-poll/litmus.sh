@@ -36,33 +36,32 @@ done
 [ $# -gt 0 ] || tests=("${all[@]}")
 
 # What a test says that herd7 finds, as the scripts of tools/memory-model read it
-result_of() { sed -n 's/^[( ]\* Result: *//p' "$dir/$1.litmus"; }
-outcome_of() { sed -n '/^exists/,$p' "$dir/$1.litmus" | tr -s '[:space:]' ' '; }
+result='^[( ][*] Result: *'
+result_of() { sed -n "s/$result//p" "$dir/$1.litmus"; }
 
 # What is wrong with the twins
 twins() {
-	local test twin without
-
-	for test in "${all[@]}"; do
-		case $test in
-		*+*)
-			twin=$test
-			test=${test%%+*}
-			if [ ! -f "$dir/$test.litmus" ]; then
-				echo "$twin is the twin of no test"
-			elif [ "$(outcome_of "$twin")" != "$(outcome_of "$test")" ]; then
-				echo "$twin asks for another outcome than $test"
-			elif [ "$(result_of "$twin")" = Never ]; then
-				echo "$twin is Never: what it leaves out is not needed"
-			fi
-			;;
-		*)
-			[ "$(result_of "$test")" = Never ] || echo "$test is not Never, and is no twin"
-			without=$(printf '%s\n' "${all[@]}" | grep -cF -- "$test+" || :)
-			[ "$without" != 0 ] || echo "$test has no twin without a barrier"
-			;;
-		esac
-	done
+	(cd "$dir" && awk -v result="$result" '
+	FNR == 1 { name = FILENAME; sub(/[.]litmus$/, "", name); names[++n] = name; at_end = 0 }
+	$0 ~ result { sub(result, ""); says[name] = says[name] $0 }
+	/^exists/ { at_end = 1 }
+	at_end { $1 = $1; outcome[name] = outcome[name] " " $0 }
+	END {
+		for (i = 1; i <= n; i++) {
+			test = twin = names[i]
+			if (!sub(/[+].*/, "", test)) continue
+			with[test]++
+			if (!(test in outcome)) print twin " is the twin of no test"
+			else if (outcome[twin] != outcome[test]) print twin " asks for another outcome than " test
+			else if (says[twin] == "Never") print twin " is Never: what it leaves out is not needed"
+		}
+		for (i = 1; i <= n; i++) {
+			test = names[i]
+			if (test ~ /[+]/) continue
+			if (says[test] != "Never") print test " is not Never, and is no twin"
+			if (!with[test]) print test " has no twin without a barrier"
+		}
+	}' "${all[@]/%/.litmus}")
 }
 
 # The last column of the table names the tests of each row.
@@ -175,15 +174,16 @@ echo "# herd7 $found, tools/memory-model of $version"
 
 # judge TEST: one line
 judge() {
-	local test=$1 log=$out/$1.log status=0 wanted outcome flags race=
+	local test=$1 log=$out/$1.log status=0 wanted first outcome flags race=
 
 	wanted=$(result_of "$test")
 	if ! [[ $wanted =~ ^(Never|Sometimes|Always)( DATARACE)?$ ]]; then
 		not_ok "$test: its comment does not say 'Result:' and Never or Sometimes, once" <<<"$wanted"
 		return
 	fi
-	if [ "$(sed -n 1p "$dir/$test.litmus")" != "C $test" ]; then
-		not_ok "$test: another name stands in its first line" < <(sed -n 1p "$dir/$test.litmus")
+	read -r first <"$dir/$test.litmus" || first=
+	if [ "$first" != "C $test" ]; then
+		not_ok "$test: another name stands in its first line" <<<"$first"
 		return
 	fi
 	(cd "$model" && exec timeout "${TEST_TIMEOUT:-300}" "${herd[@]}" -conf linux-kernel.cfg "$dir/$test.litmus") \
@@ -196,9 +196,10 @@ judge() {
 	elif [ $status != 0 ] || [ -z "$outcome" ]; then
 		not_ok "$test: no answer from herd7 (status $status)" < <(tail -n 5 "$log")
 	elif [ "${outcome#* }" = "0 0" ]; then
-		not_ok "$test: nothing can happen at all" <"$log"
+		not_ok "$test: nothing can happen at all (see $log)" </dev/null
 	elif [ "${outcome%% *}$race" != "$wanted" ] || { [ -n "$flags" ] && [ -z "$race" ]; }; then
-		not_ok "$test: $wanted is said, and found: $outcome${flags:+, $flags}" 40 <"$log"
+		not_ok "$test: $wanted is said, and found: $outcome${flags:+, $flags} (see $log)" \
+			< <(grep -E '^(Condition|Flag)' "$log")
 	else
 		ok "$test: $outcome${flags:+, $flags}"
 	fi
