@@ -122,7 +122,7 @@ check:
 
 clean:
 	rm -rf build/*/stock* build/*/patched* build/*/kselftest* build/*/kunit* \
-		build/*/check-clang build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
+		build/*/check-clang* build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
 distclean:
