@@ -137,7 +137,7 @@ check:
 clean:
 	rm -rf build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
 		build/*/rework*.stamp build/*/step.stamp build/*/kselftest* build/*/kunit* \
-		build/*/check-clang build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
+		build/*/check-clang* build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
 distclean:

@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run the semantic patches over a kernel tree and say what is new.
 
-audit.py BASE [--tree DIR] [--rules DIR] [--rule NAME]... [--jobs N] [--out DIR]
+audit.py BASE [--tree DIR] [--rules DIR] [--rule NAME]... [--ops FILE] [--jobs N] [--out DIR]
 
 Runs each scripts/coccinelle/dma-buf/*.cocci over the files that mention what it
 is about, one spatch for a rule and a file, and remembers what it said by the
-hash of both. What a finding is worth stands beside its rule, in RULE.verdicts,
-known by file, function and the text of the line, so that it outlives the line's
-number. Writes build/BASE/audit/report.md; prints the findings that nobody has
-judged. The status is 0 if there are none, 1 if there are, 2 if spatch failed.
+hash of both. The rules fence_ops_* get a file together with what its operations
+call in the same driver. What a finding is worth stands beside its rule, in
+RULE.verdicts, known by file, function and the text of the line, so that it
+outlives the line's number. fence_ops.verdicts has a verdict for each struct
+dma_fence_ops of each base: one without, and one for nothing, is an error. Writes
+build/BASE/audit/report.md; prints the findings that nobody has judged. The
+status is 0 if there are none, 1 if there are or that table is not complete, 2 if
+spatch failed.
 """
 
 import argparse
@@ -34,7 +38,17 @@ ELSEWHERE = ("arch", "block", "crypto", "drivers", "fs", "include", "io_uring",
              "kernel", "lib", "mm", "net", "samples", "security", "sound", "virt")
 
 # What makes a file one "that uses these calls".
-USES = re.compile(rb"\bdma_(?:fence_(?:add|remove)_callback|fence_cb|resv_\w+|buf_ops)\b")
+USES = re.compile(rb"\bdma_(?:fence_(?:add|remove)_callback|fence_cb|fence_ops|resv_\w+|buf_ops)\b")
+
+# The operations of a kind of fence, and those of them that may be called from
+# hard interrupt context.
+OPS = re.compile(rb"\bstruct\s+dma_fence_ops\s+(\w+)\s*=\s*\{(.*?)\}\s*;", re.S)
+ENTRY = re.compile(rb"\.(?:enable_signaling|signaled|release)\s*=\s*(\w+)")
+LOCK = re.compile(rb"\b(?:raw_)?(?:spin|read|write)_(?:try)?lock(?:_irq|_bh|_irqsave)?\s*\(\s*&?([^,;()]+)[,)]")
+INIT = re.compile(rb"\bdma_fence_init(?:64)?\s*\([^;]*?&\w+\s*,\s*&?([^,;()]+),", re.S)
+HEAD = re.compile(rb"^(?!static\b)(?:[A-Za-z_][^\n;=(){}]*?\b)?([A-Za-z_]\w*)\s*\(", re.M)
+CALL = re.compile(rb"\b([A-Za-z_]\w*)\s*\(")
+DEPTH = 4
 
 # What a file has to mention for a rule to find anything there.
 MENTIONS = {
@@ -48,6 +62,9 @@ MENTIONS = {
     "resv_get_fences": rb"\bdma_resv_get_(?:fences|singleton)\b",
     "resv_open_walk": rb"\bdma_resv_(?:list|iter_first)|\bdma_fence_(?:array|chain)\b|resv->fences\b",
     "resv_iter_end": rb"\bdma_resv_iter_begin\b",
+    "fence_ops_free": rb"\bstruct\s+dma_fence_ops\s+\w+\s*=",
+    "fence_ops_lock": rb"\bstruct\s+dma_fence_ops\s+\w+\s*=",
+    "fence_ops_sleep": rb"\bstruct\s+dma_fence_ops\s+\w+\s*=",
 }
 
 # A ->poll handler is looked at where it is defined.
@@ -55,6 +72,7 @@ POLL = re.compile(rb"\.poll\s*=\s*(\w+)")
 
 FINDING = re.compile(r"^(\S+?):(\d+):\d+-\d+: ((\w+): .*)$")
 VERDICTS = ("true", "false", "unclear")
+OPS_VERDICTS = ("safe", "private", "bookkeep-only", "fixed-by-patch", "unsafe")
 
 
 def die(text):
@@ -77,7 +95,8 @@ def rules(where, names):
 
 
 def candidates(tree, memo):
-    """Files that may be of interest: path -> contents
+    """Files that may be of interest: path -> contents, headers only those which
+    define the operations of a fence
 
     To read the whole kernel takes longer than all the rest when it is not in
     the page cache: memo keeps, by size and time, which files were of none.
@@ -95,12 +114,12 @@ def candidates(tree, memo):
             inside = os.path.relpath(where, tree)
             listed = any((inside + "/").startswith(d + "/") for d in DIRECTORIES)
             for name in names:
-                if not name.endswith(".c"):
+                if not name.endswith((".c", ".h")):
                     continue
                 path, short = os.path.join(where, name), os.path.join(inside, name)
                 try:
                     stat = os.stat(path)
-                    state = f"{USES.pattern} {stat.st_size} {stat.st_mtime_ns}"
+                    state = f"{USES.pattern} {OPS.pattern} {stat.st_size} {stat.st_mtime_ns}"
                     if known.get(short) == state:
                         seen.append((short, state))
                         continue
@@ -109,7 +128,8 @@ def candidates(tree, memo):
                 except OSError as error:
                     print(f"audit: cannot read {path}: {error.strerror}", file=sys.stderr)
                     continue
-                if USES.search(text) or (listed and b".poll" in text):
+                if (b"dma_fence_ops" in text and OPS.search(text)) or (name.endswith(".c") and (
+                        USES.search(text) or (listed and b".poll" in text))):
                     files[short] = text
                 else:
                     seen.append((short, state))
@@ -125,13 +145,14 @@ def defines_handler(text):
                for name in set(POLL.findall(text)))
 
 
-def spatch(rule, tree, path):
-    """What the rule says about the file; None if spatch failed."""
+def spatch(rule, tree, paths):
+    """What the rule says about the files; None if spatch failed."""
+    path = paths[0]
     environment = dict(os.environ, PATH="/usr/bin:" + os.environ["PATH"])
     try:
         done = subprocess.run(
             ["spatch", "-D", "report", "--no-show-diff", "--very-quiet", "--no-includes",
-             "--include-headers", "--cocci-file", rule, path], cwd=tree, env=environment,
+             "--include-headers", "--cocci-file", rule, *paths], cwd=tree, env=environment,
             capture_output=True, text=True, errors="replace", timeout=1200, check=False)
     except subprocess.TimeoutExpired:
         print(f"audit: {os.path.basename(rule)} on {path}: no end after 20 minutes", file=sys.stderr)
@@ -167,6 +188,121 @@ def load_verdicts(rule):
     return found
 
 
+def load_ops(path, base):
+    """(file, name) -> (verdict, why) for this base, from fence_ops.verdicts"""
+    found = {}
+    with open(path, encoding="utf-8") as source:
+        for number, line in enumerate(source, 1):
+            line = line.rstrip("\n")
+            if not line or line.startswith("#"):
+                continue
+            fields = line.split("\t")
+            where = f"{os.path.basename(path)}:{number}"
+            if len(fields) != 5 or fields[3] not in OPS_VERDICTS or not fields[4].strip():
+                die(f"{where}: not 'base,... <tab> file <tab> name <tab> "
+                    f"{'|'.join(OPS_VERDICTS)} <tab> why'")
+            if base not in fields[0].split(","):
+                continue
+            if tuple(fields[1:3]) in found:
+                die(f"{where}: a second verdict for {fields[2]} in {fields[1]}")
+            found[tuple(fields[1:3])] = (fields[3], fields[4])
+    return found
+
+
+def functions(text):
+    """The functions a file defines: name -> body"""
+    found, head, body = {}, b"", None
+    for line in text.split(b"\n"):
+        if body is not None:
+            body.append(line)
+            if line.startswith(b"}"):
+                found.setdefault(CALL.search(head).group(1), b"\n".join(body))
+                head, body = b"", None
+        elif line.startswith(b"{") and CALL.search(head):
+            body = []
+        elif line[:1].isalpha() or line[:1] == b"_":
+            head = b"" if line.rstrip().endswith((b";", b":")) else head + b" " + line
+        elif line[:1] in (b"\t", b" ") and head and not line.rstrip().endswith(b";"):
+            head += line
+        else:
+            head = b""
+    return found
+
+
+def lock_name(lock):
+    """The last two parts of a lock's name, as fence_ops_lock.cocci has it"""
+    lock = re.sub(rb"\[[^][]*\]|\s", b"", lock)
+    return tuple(re.split(rb"->|[.]", lock)[-2:])
+
+
+class Drivers:
+    """What belongs to the operations of a fence: the files of its driver that
+    define what they call, make such fences, or take a lock that they need"""
+
+    def __init__(self, tree):
+        self.tree = tree
+        self.texts, self.names, self.parsed, self.index = {}, {}, {}, {}
+
+    def text(self, path):
+        if path not in self.texts:
+            with open(os.path.join(self.tree, path), "rb") as source:
+                self.texts[path] = source.read()
+        return self.texts[path]
+
+    def listing(self, where, deep):
+        """The .c files of a directory, or also of those in it"""
+        if (where, deep) not in self.names:
+            found = []
+            for inside, dirs, names in os.walk(os.path.join(self.tree, where)):
+                found += [os.path.relpath(os.path.join(inside, name), self.tree)
+                          for name in names if name.endswith(".c")]
+                if not deep:
+                    dirs.clear()
+            self.names[where, deep] = sorted(found)
+        return self.names[where, deep]
+
+    def bodies(self, path):
+        if path not in self.parsed:
+            self.parsed[path] = functions(self.text(path))
+        return self.parsed[path]
+
+    def defines(self, where):
+        """name -> the file below this directory that defines it for others"""
+        if where not in self.index:
+            self.index[where] = found = {}
+            for path in self.listing(where, False) + self.listing(where, True):
+                for name in HEAD.findall(self.text(path)):
+                    found.setdefault(name, path)
+        return self.index[where]
+
+    def group(self, path):
+        """The file itself, and what belongs to it"""
+        where, text, group = os.path.dirname(path), self.text(path), [path]
+        edge = {(path, name) for ops in OPS.finditer(text) for name in ENTRY.findall(ops.group(2))}
+        reached = set()
+        for _ in range(DEPTH + 1):
+            reached |= edge
+            called = {(p, name) for p, caller in edge
+                      for name in CALL.findall(self.bodies(p).get(caller, b""))}
+            edge = {(p, name) for p, name in called if name in self.bodies(p)}
+            away = {name for p, name in called if name not in self.bodies(p)}
+            edge |= {(self.defines(where)[name], name) for name in away if name in self.defines(where)}
+            edge -= reached
+        group += sorted({p for p, name in reached if name in self.bodies(p)} - {path})
+        # Where such fences are made tells which lock they have.
+        made = re.compile(rb"&(?:%s)\b" % b"|".join(ops.group(1) for ops in OPS.finditer(text)))
+        group += [p for p in self.listing(where, False) if p not in group and made.search(self.text(p)) and
+                  INIT.search(self.text(p))]
+        locks = {lock_name(lock) for p in group for lock in INIT.findall(self.text(p))}
+        for p, name in reached:
+            locks |= {lock_name(lock) for lock in LOCK.findall(self.bodies(p).get(name, b""))}
+        # A name of one part is one of the file.
+        locks = {lock for lock in locks if len(lock) == 2}
+        group += [p for p in self.listing(where, False) if p not in group and
+                  locks & {lock_name(lock) for lock in LOCK.findall(self.text(p))}]
+        return group
+
+
 class Audit:
     """One run over one tree"""
 
@@ -176,17 +312,20 @@ class Audit:
         os.makedirs(self.cache, exist_ok=True)
         print(f"audit: looking for files in {tree}", file=sys.stderr)
         self.files, self.missing = candidates(tree, os.path.join(out, "of-no-interest"))
+        self.drivers = Drivers(tree)
+        self.drivers.texts.update(self.files)
         self.failed = []
         self.ran = Counter()
 
     def look(self, name, rule, digest, path):
         """One rule on one file, or what it said the last time"""
-        key = hashlib.sha256(digest + path.encode() + self.files[path]).hexdigest()
+        paths = self.drivers.group(path) if name.startswith("fence_ops_") else [path]
+        key = hashlib.sha256(digest + b"".join(p.encode() + self.drivers.text(p) for p in paths)).hexdigest()
         kept = os.path.join(self.cache, key)
         if os.path.exists(kept):
             with open(kept, encoding="utf-8") as source:
                 return name, path, source.read(), False
-        said = spatch(rule, self.tree, path)
+        said = spatch(rule, self.tree, paths)
         if said is not None:
             with open(kept + ".new", "w", encoding="utf-8") as sink:
                 sink.write(said)
@@ -228,11 +367,27 @@ class Audit:
         if not match:
             return
         path, number = match.group(1), int(match.group(2))
-        code = self.files[path].decode("utf-8", "replace").splitlines()[number - 1]
+        code = self.drivers.text(path).decode("utf-8", "replace").splitlines()[number - 1]
         found.append((path, number, match.group(4), match.group(3), squeeze(code)))
 
-    def report(self, found, wanted, base):
-        """Write report.md; give back what nobody has judged"""
+    def operations(self, verdicts, name):
+        """Lines for the report, and what is wrong with the table of verdicts"""
+        there = {(path, ops.group(1).decode()) for path, text in self.files.items()
+                 for ops in OPS.finditer(text)}
+        wrong = [f"{path}: {ops} has no verdict in {name}" for path, ops in sorted(there - set(verdicts))]
+        wrong += [f"{path}: there is no {ops}, for which {name} has a verdict"
+                  for path, ops in sorted(set(verdicts) - there)]
+        counts = Counter(verdict for key, (verdict, _) in verdicts.items() if key in there)
+        lines = ["", f"struct dma_fence_ops: {len(there)}, " +
+                 ", ".join(f"{counts[v]} {v}" for v in OPS_VERDICTS) +
+                 (f", {len(wrong)} errors in {name}." if wrong else ".")]
+        body = ["", "## dma_fence_ops", ""] + [f"- *error* {text}" for text in wrong]
+        body += [f"- **{verdict}** `{path}` `{ops}`: {why}"
+                 for (path, ops), (verdict, why) in sorted(verdicts.items()) if (path, ops) in there]
+        return lines, body, wrong
+
+    def report(self, found, wanted, base, table_of_ops):
+        """Write report.md; give back what nobody has judged, and what is wrong"""
         unjudged, table, body = [], [], []
         for name, findings in found.items():
             verdicts = load_verdicts(wanted[name])
@@ -258,11 +413,13 @@ class Audit:
                  "| rule | files | found | true | false | unclear | new |",
                  "|---|--:|--:|--:|--:|--:|--:|"] + table
         lines += [f"\nMissing in this tree: {', '.join(self.missing)}."] if self.missing else []
+        said, more, wrong = self.operations(*table_of_ops)
+        lines, body = lines + said, body + more
         lines += [f"\nspatch failed: {name} on {path}." for name, path in self.failed]
         with open(os.path.join(self.out, "report.md"), "w", encoding="utf-8") as sink:
             sink.write("\n".join(lines + body) + "\n")
         print("\n".join(lines[2:]))
-        return unjudged
+        return unjudged, wrong
 
 
 def main():
@@ -272,6 +429,8 @@ def main():
     parser.add_argument("--tree", help="the kernel tree, instead of build/BASE/src")
     parser.add_argument("--rules", default=RULES, help="where the rules are")
     parser.add_argument("--rule", action="append", default=[], help="only this rule")
+    parser.add_argument("--ops", default=os.path.join(HERE, "fence_ops.verdicts"),
+                        help="the verdicts on each struct dma_fence_ops")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at once")
     parser.add_argument("--out", help="where the report goes, instead of build/BASE/audit")
     args = parser.parse_args()
@@ -286,17 +445,20 @@ def main():
     wanted = rules(args.rules, args.rule)
     for rule in wanted.values():
         load_verdicts(rule)
+    ops = load_ops(args.ops, args.base)
     audit = Audit(tree, args.jobs, args.out or os.path.join(TOP, "build", args.base, "audit"))
     found = audit.run(wanted)
-    unjudged = audit.report(found, wanted, args.base)
+    unjudged, wrong = audit.report(found, wanted, args.base, (ops, os.path.basename(args.ops)))
     print(f"report: {os.path.relpath(os.path.join(audit.out, 'report.md'))}")
     for name, path, number, function, message, code in unjudged:
         print(f"new: {name}: {path}:{number}: {message}\n     {code}")
         # Ready to be judged: the line for RULE.verdicts.
         print("     " + "\t".join(("?", path, function, code, "?")))
+    for text in wrong:
+        print(f"error: {text}", file=sys.stderr)
     if audit.failed:
         return 2
-    return 1 if unjudged else 0
+    return 1 if unjudged or wrong else 0
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 #
 # gcc and sparse look at the objects of the guest's kernel. clang has an object
 # tree of its own, build/BASE/check-clang, in which nothing but these objects is
-# compiled, and which also has the drivers that the series touches. One "ok" or
-# "not ok" line each; ends with N passed, N failed, N skipped.
+# compiled, and which also has the drivers that the series touches; what is for
+# ARM only is in build/BASE/check-clang-arm. One "ok" or "not ok" line each; ends
+# with N passed, N failed, N skipped.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -74,6 +75,17 @@ check -q "checkpatch --strict on every patch" checkpatch
 kmake() { kmake_in "$src" "$obj" "$@"; }
 kmake_in() { nice make -s -C "$1" O="$2" CC="ccache gcc" "${@:3}"; }
 kmake_clang() { nice make -s -C "$src" O="$clang_obj" LLVM="${suffix:-1}" LLVM_IAS=1 "$@"; }
+kmake_clang_arm() {
+	nice make -s -C "$src" O="$clang_obj-arm" ARCH=arm LLVM="${suffix:-1}" LLVM_IAS=1 "$@"
+}
+
+# clang_dir FILE: the object tree of clang that has it
+clang_dir() {
+	case $1 in
+	drivers/gpu/host1x/*) echo "$clang_obj-arm" ;;
+	*) echo "$clang_obj" ;;
+	esac
+}
 
 # What a compiler has to say, without the rest. That it failed is said as well.
 spoken() {
@@ -113,21 +125,44 @@ check -q "W=1 with gcc says nothing" gcc_says
 clang_tree() {
 	mkdir -p "$clang_obj"
 	cmp -s "$obj/.config" "$clang_obj/config.from" && [ -f "$clang_obj/.config" ] && return
-	{ cat "$obj/.config"; echo CONFIG_DRM_VMWGFX=m; } >"$clang_obj/.config"
+	{
+		cat "$obj/.config"
+		printf 'CONFIG_%s\n' DRM_VMWGFX=m USB_SUPPORT=y USB_GADGET=m CONFIGFS_FS=m \
+			USB_CONFIGFS=m USB_CONFIGFS_F_FS=y
+	} >"$clang_obj/.config"
 	kmake_clang olddefconfig || return
 	cp "$obj/.config" "$clang_obj/config.from"
 }
 
-objects=()
+# The same for those of another machine, with as little else as there can be
+clang_arm_tree() {
+	mkdir -p "$clang_obj-arm"
+	[ ! -f "$clang_obj-arm/.config" ] || return 0
+	kmake_clang_arm tinyconfig || return
+	printf 'CONFIG_%s\n' EXPERT=y COMPILE_TEST=y MODULES=y PRINTK=y SMP=y DEBUG_FS=y MMU=y \
+		ARCH_MULTIPLATFORM=y ARCH_MULTI_V7=y TEGRA_HOST1X=m >>"$clang_obj-arm/.config"
+	kmake_clang_arm olddefconfig
+}
+
+objects=() arm_objects=()
 for file in "${touched_c[@]}"; do
-	case $file in drivers/dma-buf/*) ;; *) objects+=("${file%.c}.o") ;; esac
+	case $file in
+	drivers/dma-buf/*) ;;
+	drivers/gpu/host1x/*) arm_objects+=("${file%.c}.o") ;;
+	*) objects+=("${file%.c}.o") ;;
+	esac
 done
 clang_says() {
 	clang_tree >"$log/clang-config" 2>&1 || { tail -n 5 "$log/clang-config"; return 1; }
 	fresh "$clang_obj" "${own_c[@]}" "${touched_c[@]}"
 	spoken compile_ours kmake_clang "${own_c[@]/%.c/.o}" "${objects[@]}" | of_ours
+	if [ ${#arm_objects[@]} -gt 0 ]; then
+		clang_arm_tree >"$log/clang-arm-config" 2>&1 || { tail -n 5 "$log/clang-arm-config"; return 1; }
+		fresh "$clang_obj-arm" "${touched_c[@]}"
+		spoken kmake_clang_arm W=1 "${arm_objects[@]}" | of_ours
+	fi
 	for file in "${own_c[@]}" "${touched_c[@]}"; do
-		[ -f "$clang_obj/${file%.c}.o" ] || echo "$file has not been compiled"
+		[ -f "$(clang_dir "$file")/${file%.c}.o" ] || echo "$file has not been compiled"
 	done
 }
 check -q "W=1 with clang says nothing" clang_says
@@ -215,14 +250,15 @@ coccicheck() {
 check -q "coccicheck finds nothing in what is ours" coccicheck
 
 analyzer() {
-	local file command
+	local file command dir
 
 	for file in "${own_c[@]}" "${touched_c[@]}"; do
-		command=$(sed -nE '1s/^(saved)?cmd_[^ ]* := //p' "$clang_obj/${file%/*}/.$(basename "${file%.c}").o.cmd")
+		dir=$(clang_dir "$file")
+		command=$(sed -nE '1s/^(saved)?cmd_[^ ]* := //p' "$dir/${file%/*}/.$(basename "${file%.c}").o.cmd")
 		[ -n "$command" ] || { echo "$file has not been compiled"; continue; }
 		# The command of the build, but for what it makes.
 		command=$(sed -E 's/ -c -o [^ ]+/ /; s/;.*//; s/-Wp,-MMD,[^ ]*//' <<<"$command")
-		(cd "$clang_obj" && nice bash -c "$command --analyze -Xclang -analyzer-output=text -o /dev/null \
+		(cd "$dir" && nice bash -c "$command --analyze -Xclang -analyzer-output=text -o /dev/null \
 			-Xclang -analyzer-disable-checker=security.insecureAPI") 2>&1 |
 			grep -E ': (warning|error):' || [ "${PIPESTATUS[0]}" = 0 ] || echo "$file cannot be analyzed"
 	done >"$log/analyzer"

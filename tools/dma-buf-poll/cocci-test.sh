@@ -8,7 +8,7 @@
 # cocci/RULE*-good.c have none: in the modes report, org and context it has to
 # be these lines exactly. What patch mode makes of a bad file has to be silent,
 # or, where it mends only some of it, to have fewer findings; and it leaves a
-# good file alone. The audit itself is tried on a tree of two files. COCCI_RULES=
+# good file alone. The audit itself is tried on trees of two files. COCCI_RULES=
 # takes the rules from another directory. Ends with N passed, N failed, N skipped.
 
 . "${BASH_SOURCE%/*}/lib.sh"
@@ -114,7 +114,8 @@ done
 audit() {
 	local status=0
 
-	"$tools/audit.py" test --tree "$tmp/tree" --rules "$tmp/rules" --out "$tmp/audit" --jobs 1 \
+	"$tools/audit.py" test --tree "$tmp/tree" --rules "$tmp/rules" --ops "$tmp/ops" \
+		--out "$tmp/audit" --jobs 1 \
 		>"$tmp/out" 2>"$tmp/err" || status=$?
 	echo "$status" >"$tmp/status"
 }
@@ -130,6 +131,7 @@ says() {
 
 if [ $# = 0 ]; then
 	mkdir -p "$tmp/tree/drivers/gpu" "$tmp/tree/drivers/char" "$tmp/rules"
+	: >"$tmp/ops"
 	cp "$rules/resv_iter_end.cocci" "$tmp/rules"
 	cp "$cases/resv_iter_end-good.c" "$tmp/tree/drivers/gpu/fine.c"
 	sed '/^static int count/,$d' "$cases/resv_iter_end-bad.c" >"$tmp/tree/drivers/char/leak.c"
@@ -153,6 +155,34 @@ if [ $# = 0 ]; then
 	echo '@broken' >>"$tmp/rules/resv_iter_end.cocci"
 	audit
 	says "audit ends with 2 when spatch fails" status '^2$'
+
+	# The operations of a fence: in one file, and what they call in another one.
+	rm -rf "$tmp/tree/drivers/char"/* "$tmp/tree/drivers/gpu"/* "$tmp/rules"/*
+	cp "$rules/fence_ops_lock.cocci" "$tmp/rules"
+	sed '/^static void ring_queue/,/^}/d; /^static void ring_emit/,$d; /bad \*\/$/d' \
+		"$cases/fence_ops_lock-bad.c" >"$tmp/tree/drivers/gpu/fence.c"
+	sed -n '/^static void ring_queue/,/^}/{s/^static //;p}; /^static void ring_work/,/^}/p' \
+		"$cases/fence_ops_lock-bad.c" >"$tmp/tree/drivers/gpu/queue.c"
+	audit
+	says "audit sees what they call in another file" out \
+		'^new: fence_ops_lock: drivers/gpu/queue.c:[0-9]+: ring_work: takes queue.lock'
+	says "audit names operations without a verdict" err \
+		'^error: drivers/gpu/fence.c: ring_fence_ops has no verdict in ops$'
+	says "audit ends with 1 when there are such" status '^1$'
+	sed -i 's/spin_lock_bh/spin_lock_irq/; s/spin_unlock_bh/spin_unlock_irq/' "$tmp/tree/drivers/gpu/queue.c"
+	printf '6.1,test\tdrivers/gpu/fence.c\tring_fence_ops\tsafe\tlocks as it should\n' >"$tmp/ops"
+	audit
+	says "audit takes a verdict on operations" out '^struct dma_fence_ops: 1, 1 safe, 0 private,'
+	says "audit ends with 0 when all have one" status '^0$'
+	says "audit reports it" audit/report.md '[*]{2}safe[*]{2} .drivers/gpu/fence.c. .ring_fence_ops.: locks as it should'
+	printf 'test\tdrivers/gpu/fence.c\tcube_fence_ops\tunsafe\tgone\n' >>"$tmp/ops"
+	audit
+	says "audit names a verdict on operations that are not there" err \
+		'^error: drivers/gpu/fence.c: there is no cube_fence_ops, for which ops has a verdict$'
+	says "audit ends with 1 then as well" status '^1$'
+	sed -i '$s/unsafe/unsure/' "$tmp/ops"
+	audit
+	says "audit refuses a verdict on operations that it cannot read" err '^error: ops:2: not '
 fi
 
 verdict && [ "$passed" -gt 0 ]
