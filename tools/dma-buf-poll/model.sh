@@ -22,7 +22,7 @@ poll=$top/Documentation/driver-api/dma-buf-poll.pml
 look=$top/Documentation/driver-api/resv-look.pml
 doc=$top/Documentation/driver-api/dma-buf-poll.rst
 # What is ours of dma-resv.c stands in patches, the same for all bases.
-code=("$top/drivers/dma-buf/dma-buf-poll.c" "$top"/patches/6.12/dma-resv/*.patch)
+code=("$top/drivers/dma-buf/dma-buf-poll.c" "$top"/patches/6.12/*/*-dma-resv-*.patch)
 dir=$top/build/model/run
 rm -rf "$dir"
 mkdir -p "$dir"
