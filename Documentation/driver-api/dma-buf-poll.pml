@@ -10,24 +10,24 @@
  * the others. CPUS processors run irq_work. When the last waiter is gone a closer
  * releases the dma-buf, fences pending or not.
  *
- * With one direction (EPOLLIN) all fences count, the waiters are alike, and the
- * adder may replace the list of fences by one without those that have signaled.
+ * With one direction (EPOLLIN) all fences count, the waiters are alike, and a fence
+ * that is added may take the place of those that have signaled.
  * With DIRECTIONS=2 EPOLLIN waits for the first WRITES fences, EPOLLOUT for all. Then
  * one waiter wants both and the others one of the two; or, if there are WRITE fences
  * only, one polls for EPOLLOUT and does not sleep, and the others want EPOLLIN.
- * With EXCLUSIVE a wake-up for one direction reaches one of those who want it. One
+ * With EXCLUSIVE each waiter may be an exclusive one: of those a wake-up reaches one. One
  * waiter sleeps from the start and for good, wants both, and has EPOLLIN armed on
  * the first fence, whether it still owes a wake-up or EPOLLOUT has answered for it;
- * there is no closer.
+ * there is no closer. With REARM a waiter that was woken stays on the queue and wants
+ * nothing, until it wants the same again and looks (EPOLLONESHOT, EPOLL_CTL_MOD).
  *
  * What is one step here: an access to memory that no lock protects, or a section
  * under a lock. The lock of a fence that signals is held over many steps, its
  * callbacks, as in the kernel, and so is the lock of the wait queue where others may
- * change what is looked at under it. A walk over the fences is two steps: to read
- * how many there are and, later, all of their signaled bits. That loses nothing, as
- * a bit once set stays set. Which end of the list a walk begins at is left open. A
- * reference is dropped in the step that gives it up. Memory is sequentially
- * consistent: what orders it is not checked.
+ * change what is looked at under it. A look at the fences is one step: resv-look.pml
+ * says why it may be. Which end of the list it begins at is left open. A reference is
+ * dropped in the step that gives it up. Memory is sequentially consistent: what orders
+ * it is not checked.
  *
  * -DLIVE adds the property "wakes". -DBUG_x breaks the model in one place, and has
  * to be found.
@@ -72,7 +72,6 @@ byte	list[FENCES];			/* cb_list: a KEY() for each direction */
 /* struct dma_resv: the fences 0 to num_fences - 1 but for those dropped */
 byte	num_fences = INITIAL;
 bool	dropped[FENCES];
-byte	list_id;			/* changes when the list is replaced */
 
 /* struct dma_buf, and struct dma_buf_poll_cb of each direction */
 bool	freed;
@@ -92,6 +91,9 @@ byte	raised[CPUS];			/* it has been asked to run these: KEY()s */
 bool	queued[WAITERS];
 byte	wants[WAITERS];
 bool	triggered[WAITERS];
+#ifdef EXCLUSIVE
+bool	exclusive[WAITERS];
+#endif
 #ifdef LIVE
 bool	asleep[WAITERS];
 #endif
@@ -105,6 +107,7 @@ mtype	owner[DIRECTIONS] = NOBODY;
 
 hidden byte i_;
 hidden byte key_;
+bool looks;				/* a local of dma_buf_poll_done() */
 
 /* Every step that touches the dma-buf or its reservation object says so. */
 #define use()		assert(!freed)
@@ -130,103 +133,81 @@ inline fence_put(f, in_callback)
 #define SILENT		false
 #endif
 
-inline resv_snapshot(v, n)
-{
-	use();
-	v = list_id;
-	n = num_fences
-}
-
-/* Is fence f, one of the first n, left to wait for? Is any? */
-#define left(f, d, n)	(f < n && !dropped[f] && counts(f, d) && !signaled[f])
+/* Is fence f left to wait for? Is any? */
+#define left(f, d)	(f < num_fences && !dropped[f] && counts(f, d) && !signaled[f])
 #if FENCES == 2
-#define any_left(d, n)	(left(0, d, n) || left(1, d, n))
+#define any_left(d)	(left(0, d) || left(1, d))
 #elif FENCES == 3
-#define any_left(d, n)	(left(0, d, n) || left(1, d, n) || left(2, d, n))
+#define any_left(d)	(left(0, d) || left(1, d) || left(2, d))
 #endif
 
 /* One of the fences that are left, from either end of the list */
-inline pick(d, fence, n)
+inline pick(d, fence)
 {
 	i_ = FENCES - 1;
 	do
-	:: !left(i_, d, n) -> i_--
+	:: !left(i_, d) -> i_--
 	:: else -> break
 	od;
 	fence = i_;
 	i_ = 0;
 	if
-	:: left(0, d, n) -> fence = 0
+	:: left(0, d) -> fence = 0
 #if FENCES == 3
-	:: left(1, d, n) -> fence = 1
+	:: left(1, d) -> fence = 1
 #endif
 	:: true
 	fi
 }
 
-/*
- * dma_resv_find_unsignaled(), or with ref: dma_resv_get_unsignaled(). v, n: locals of
- * the caller. fence: what was found, or NONE. Fences that signaled are skipped, so
- * that one was dropped from the list does not show.
- */
-inline resv_next(d, fence, v, n, ref)
+/* dma_resv_find_unsignaled(), or with ref: dma_resv_get_unsignaled() */
+inline resv_next(d, fence, ref)
 {
-	atomic { resv_snapshot(v, n) }
-	do
-	:: atomic { any_left(d, n) ->
+	atomic {
 		use();
-		pick(d, fence, n);
+		fence = NONE;
 		if
-		:: ref -> fence_get(fence)
+		:: any_left(d) ->
+			pick(d, fence);
+			if
+			:: ref -> fence_get(fence)
+			:: else
+			fi
 		:: else
-		fi;
-		v = 0;
-		n = 0;
-		break
-	   }
-	:: atomic { !any_left(d, n) && v == list_id -> use(); v = 0; n = 0; break }
-	:: atomic { !any_left(d, n) && v != list_id -> resv_snapshot(v, n) }
-	od
+		fi
+	}
 }
 
-/* wake_up_locked_poll(), with exclusive waiters: whichever comes first */
-inline wake_one(key)
+#ifdef EXCLUSIVE
+#define is_exclusive(w)	exclusive[w]
+#define any_exclusive	((queued[0] && exclusive[0]) || (queued[1] && exclusive[1]))
+#else
+#define is_exclusive(w)	false
+#define any_exclusive	false
+#endif
+
+/* wake_up_locked_poll(): of those who wait exclusively whichever comes first */
+inline wake(key)
 {
+#ifdef EXCLUSIVE
 	if
-	:: queued[0] && (wants[0] & (key)) -> triggered[0] = true
-	:: queued[1] && (wants[1] & (key)) -> triggered[1] = true
+	:: queued[0] && exclusive[0] && (wants[0] & (key)) -> triggered[0] = true
+	:: queued[1] && exclusive[1] && (wants[1] & (key)) -> triggered[1] = true
 	:: else
-	fi
-}
-
-/* wake_up_all_locked(), or the same without exclusive waiters */
-inline wake_all(key)
-{
+	fi;
+#endif
 	i_ = 0;
 	do
 	:: i_ < WAITERS ->
 		if
-		:: queued[i_] && (wants[i_] & (key)) -> triggered[i_] = true
+		:: queued[i_] && !is_exclusive(i_) && (wants[i_] & (key)) ->
+			triggered[i_] = true
 		:: else
 		fi;
 		i_++
 	:: else -> break
 	od;
 	i_ = 0
-}
-
-inline wake(key)
-{
-#ifdef EXCLUSIVE
-	if
-#ifndef BUG_ONE
-	:: (key) == (KEY(IN) | KEY(OUT)) -> wake_all(key)
-#endif
-	:: else -> wake_one(key)
-	fi
-#else
-	wake_all(key)
-#endif
 }
 
 inline is_queued(result)
@@ -240,27 +221,20 @@ inline is_queued(result)
 	i_ = 0
 }
 
-/* Does who owes nothing answer for the other direction? */
-#ifdef BUG_UNASKED
-#define MAY_ANSWER	true
-#else
-#define MAY_ANSWER	key_
-#endif
-
-/* What a wake-up for direction d says, if somebody waits for one. */
+/* What a wake-up says of direction d: each "not yet" is followed by one of them. */
 inline answer(d)
 {
-	if
-	:: owed[d] ->
-#ifndef BUG_TWICE
-		owed[d] = false;
-#endif
-		key_ = key_ | KEY(d);
-		assert(told[d]);
-		told[d] = false
-	:: else
-	fi
+	key_ = key_ | KEY(d);
+	assert(told[d]);
+	told[d] = false
 }
+
+/* Does one wake-up answer for the other direction, too? */
+#ifdef BUG_ONE
+#define MAY_ANSWER	true
+#else
+#define MAY_ANSWER	(!any_exclusive)
+#endif
 
 /* irq_work_queue(): any CPU; one that has nothing to do is the worst. */
 inline queue_irq_work(d)
@@ -278,28 +252,20 @@ inline queue_irq_work(d)
 }
 
 /*
- * dma_buf_poll_done(). result, fence, v, n: locals of the caller. who: the owner.
- * silent: see BUG_NO_WAKE.
+ * dma_buf_poll_done(). result, fence: locals of the caller. who: the owner. silent: see
+ * BUG_NO_WAKE. The second step is the look at this direction, unless it is over
+ * anyway, and the third begins with the look at the other one.
  */
-inline done(d, result, fence, v, n, who, queue_work, silent)
+inline done(d, result, fence, who, queue_work, silent)
 {
 	atomic {
 		!poll_locked -> poll_locked = true;
-		assert(is_active[d] && owner[d] == who);
-		resv_snapshot(v, n)
-	}
-	atomic {
 		use();
-		poll_locked = false;
-		is_queued(result);
-#ifdef BUG_FOLLOW
-		result = true;
-#endif
-		result = result && (any_left(d, n) || v != list_id);
+		assert(is_active[d] && owner[d] == who);
 		if
 #ifdef BUG_KEEP
-		:: result && (queue_work)
-		:: !(result && (queue_work)) && cb_fence[d] != NONE ->
+		:: queue_work
+		:: !(queue_work) && cb_fence[d] != NONE ->
 #else
 		:: cb_fence[d] != NONE ->
 #endif
@@ -309,37 +275,61 @@ inline done(d, result, fence, v, n, who, queue_work, silent)
 			fence = NONE
 		:: else
 		fi;
+		is_queued(result);
+#ifdef BUG_FOLLOW
+		result = true;
+#endif
+#ifndef BUG_UNOWED
+		result = result && owed[d];
+#endif
+		looks = result
+	}
+	atomic {
+		use();
+		result = !looks || !any_left(d);
+		looks = looks && result && !(silent)
+	}
+	atomic {
+		use();
+		poll_locked = false;
+		key_ = 0;
 		if
-		:: result ->
-			if
-			:: queue_work -> owner[d] = WORK; queue_irq_work(d)
-			:: else
-			fi;
-			result = false
-		:: else ->
-			key_ = 0;
-			if
-			:: !any_left(d, n) && v == list_id && !(silent) ->
-				answer(d);
+		:: looks ->
+			answer(d);
 #if DIRECTIONS == 2
-				if
-				:: MAY_ANSWER && (d) == OUT -> answer(IN)
-				:: MAY_ANSWER && (d) == IN && !any_left(OUT, n) -> answer(OUT)
-				:: else
-				fi
+			if
+			:: MAY_ANSWER && owed[1 - (d)] && ((d) == OUT || !any_left(OUT)) ->
+				answer(1 - (d))
+#ifndef BUG_TWICE
+				; owed[1 - (d)] = false
 #endif
 			:: else
+			fi
+#endif
+		:: else
+		fi;
+		looks = false;
+		if
+		:: result ->
+#ifdef BUG_KEEP
+			if
+			:: cb_fence[d] != NONE ->
+				fence = cb_fence[d];
+				cb_fence[d] = NONE;
+				fence_put(fence, queue_work);
+				fence = NONE
+			:: else
 			fi;
+#endif
 			owed[d] = false;
 			told[d] = false;
 			is_active[d] = false;
 			owner[d] = NOBODY;
-			wake(key_);
-			key_ = 0;
-			result = true
+			wake(key_)
+		:: !result && (queue_work) -> owner[d] = WORK; queue_irq_work(d)
+		:: else
 		fi;
-		v = 0;
-		n = 0
+		key_ = 0
 	}
 }
 
@@ -421,9 +411,9 @@ inline check_exact(d, before)
 }
 
 /* dma_buf_poll_ready() */
-inline poll_ready(d, fence, result, v, n, before)
+inline poll_ready(d, fence, result, before)
 {
-	resv_next(d, fence, v, n, false);
+	resv_next(d, fence, false);
 	if
 	:: atomic { fence == NONE -> check_exact(d, before); result = true }
 	:: fence != NONE ->
@@ -437,15 +427,15 @@ inline poll_ready(d, fence, result, v, n, before)
 		fence = NONE;
 		if
 		:: atomic { result -> told[d] = true; result = false }
-		:: !result -> poll_claim(d, fence, result, v, n, before)
+		:: !result -> poll_claim(d, fence, result, before)
 		fi
 	fi
 }
 
 /* dma_buf_poll_claim() as far as the claim */
-inline poll_claim(d, fence, result, v, n, before)
+inline poll_claim(d, fence, result, before)
 {
-	resv_next(d, fence, v, n, true);
+	resv_next(d, fence, true);
 	if
 	:: atomic { fence == NONE -> check_exact(d, before); result = true }
 	:: fence != NONE ->
@@ -468,7 +458,7 @@ inline poll_claim(d, fence, result, v, n, before)
 			told[d] = true
 		}
 		if
-		:: result -> poll_arm(d, fence, result, v, n, before)
+		:: result -> poll_arm(d, fence, result, before)
 		:: else
 		fi
 	fi
@@ -485,7 +475,7 @@ inline poll_claim(d, fence, result, v, n, before)
 #endif
 
 /* The rest of dma_buf_poll_claim(). result: whether the direction is ready */
-inline poll_arm(d, fence, result, v, n, before)
+inline poll_arm(d, fence, result, before)
 {
 	do
 	:: true ->
@@ -494,10 +484,10 @@ inline poll_arm(d, fence, result, v, n, before)
 		:: result -> result = false; break
 		:: else
 		fi;
-		resv_next(d, fence, v, n, true);
+		resv_next(d, fence, true);
 		if
 		:: fence == NONE ->
-			done(d, result, fence, v, n, POLLER, false, SILENT);
+			done(d, result, fence, POLLER, false, SILENT);
 			if
 			:: atomic { result -> check_exact(d, before); break }
 			:: else
@@ -510,7 +500,7 @@ inline poll_arm(d, fence, result, v, n, before)
 /* A thread in poll(): do_poll() and dma_buf_poll() */
 proctype waiter(byte w)
 {
-	byte fence = NONE, v, n, before;
+	byte fence = NONE, before;
 	bool result;
 
 	atomic {
@@ -538,15 +528,15 @@ proctype waiter(byte w)
 look:
 #if DIRECTIONS == 2
 	if
-	:: wants[w] & KEY(OUT) -> poll_ready(OUT, fence, result, v, n, before)
+	:: wants[w] & KEY(OUT) -> poll_ready(OUT, fence, result, before)
 	:: else
 	fi;
 	if
-	:: !result && (wants[w] & KEY(IN)) -> poll_ready(IN, fence, result, v, n, before)
+	:: !result && (wants[w] & KEY(IN)) -> poll_ready(IN, fence, result, before)
 	:: else
 	fi;
 #else
-	poll_ready(IN, fence, result, v, n, before);
+	poll_ready(IN, fence, result, before);
 #endif
 	atomic {
 		before = 0;
@@ -574,6 +564,13 @@ end_passed_over:
 #ifdef LIVE
 		asleep[w] = false;
 #endif
+#ifdef REARM
+		before = wants[w];
+		wants[w] = 0
+	}
+	atomic {
+		wants[w] = before;		/* ep_modify(): not under the lock of the queue */
+#endif
 		before = num_fences;
 		goto look
 	}
@@ -589,25 +586,25 @@ leave:
 }
 
 /* dma_buf_poll_fence_cb(), under the lock of f, with the callback off its list */
-inline fence_cb(f, d, result, fence, v, n)
+inline fence_cb(f, d, result, fence)
 {
 	list[f] = list[f] & ~KEY(d);
 	assert(owner[d] == CALLBACK && cb_fence[d] == f);
-	done(d, result, fence, v, n, CALLBACK, true, false);
+	done(d, result, fence, CALLBACK, true, false);
 	result = false
 }
 
 /* dma_fence_signal(), by whoever holds a reference */
 proctype signaler(byte f)
 {
-	byte fence = NONE, v, n;
+	byte fence = NONE;
 	bool result;
 
 	atomic { !locked[f] -> locked[f] = true; signaled[f] = true }
 	do
-	:: list[f] & KEY(IN) -> fence_cb(f, IN, result, fence, v, n)
+	:: list[f] & KEY(IN) -> fence_cb(f, IN, result, fence)
 #if DIRECTIONS == 2
-	:: list[f] & KEY(OUT) -> fence_cb(f, OUT, result, fence, v, n)
+	:: list[f] & KEY(OUT) -> fence_cb(f, OUT, result, fence)
 #endif
 	:: atomic { list[f] == 0 ->
 #ifdef BUG_EARLY_PUT
@@ -633,9 +630,7 @@ proctype adder()
 		if
 		:: true
 #if DIRECTIONS == 1
-		:: list_id++;
-			/* The new list does without the fences that have signaled. */
-			i_ = 0;
+		:: i_ = 0;
 			do
 			:: i_ < num_fences ->
 				if
@@ -658,7 +653,7 @@ proctype adder()
 }
 
 /* dma_buf_poll_work() */
-inline work(d, fence, result, v, n)
+inline work(d, fence, result)
 {
 	atomic {
 		use();
@@ -672,7 +667,7 @@ inline work(d, fence, result, v, n)
 	}
 	do
 	:: true ->
-		resv_next(d, fence, v, n, true);
+		resv_next(d, fence, true);
 		try(d, fence, result, true);
 		if
 		:: result -> break
@@ -680,11 +675,11 @@ inline work(d, fence, result, v, n)
 		fi;
 #ifdef BUG_ARM_ON
 		if
-		:: any_left(d, num_fences)
-		:: else -> done(d, result, fence, v, n, WORK, false, false)
+		:: any_left(d)
+		:: else -> done(d, result, fence, WORK, false, false)
 		fi;
 #else
-		done(d, result, fence, v, n, WORK, false, false);
+		done(d, result, fence, WORK, false, false);
 #endif
 		if
 		:: result -> break
@@ -700,7 +695,7 @@ inline work(d, fence, result, v, n)
  */
 proctype cpu(byte c)
 {
-	byte fence = NONE, v, n, d;
+	byte fence = NONE, d;
 	bool result;
 
 end:	do
@@ -711,7 +706,7 @@ end:	do
 		assert(!gone);
 		pending[d] = false
 	   }
-		work(d, fence, result, v, n);
+		work(d, fence, result);
 		/* The cmpxchg(), which fails when it is pending again. */
 		atomic {
 			assert(!gone);
@@ -724,7 +719,7 @@ end:	do
 }
 
 /* dma_buf_poll_cancel() */
-inline cancel(d, fence, own, result, v, n)
+inline cancel(d, fence, own, result)
 {
 	do
 	:: atomic { !poll_locked -> use(); result = is_active[d]; own = NONE }
@@ -763,7 +758,7 @@ inline cancel(d, fence, own, result, v, n)
 		:: else
 		fi;
 		if
-		:: result -> done(d, result, fence, v, n, CALLBACK, false, false)
+		:: result -> done(d, result, fence, CALLBACK, false, false)
 		:: else ->
 #ifndef BUG_NO_SYNC
 			!busy[d]		/* irq_work_sync() */
@@ -791,13 +786,13 @@ inline cancel(d, fence, own, result, v, n)
 /* The last fput(): dma_buf_file_release(), dma_buf_release() */
 proctype closer()
 {
-	byte fence = NONE, own = NONE, v, n;
+	byte fence = NONE, own = NONE;
 	bool result;
 
 	waiters_left == 0;
-	cancel(IN, fence, own, result, v, n);
+	cancel(IN, fence, own, result);
 #if DIRECTIONS == 2
-	cancel(OUT, fence, own, result, v, n);
+	cancel(OUT, fence, own, result);
 #endif
 	freed = true;
 
@@ -846,6 +841,14 @@ init
 		/* Waiter 0 sleeps, for both; what it has armed for OUT is through. */
 		queued[0] = true;
 		wants[0] = KEY(IN) | KEY(OUT);
+		if
+		:: exclusive[0] = true
+		:: true
+		fi;
+		if
+		:: exclusive[1] = true
+		:: true
+		fi;
 		is_active[IN] = true;
 		owner[IN] = CALLBACK;
 		cb_fence[IN] = 0;

@@ -112,7 +112,9 @@ inline new(f)
 /* dma_resv_list_put() of f into slot i, and dma_fence_put() of what was there */
 inline replace(f, i, old)
 {
+#ifndef BUG_ADD_ONLY
 	atomic { !stopped; begin() }
+#endif
 	atomic {
 		!stopped && (!signaled[f] || may_go(SLOT(fences, i)));
 		old = SLOT(fences, i);
@@ -127,7 +129,9 @@ inline replace(f, i, old)
 	}
 	atomic {
 		!stopped;
+#ifndef BUG_ADD_ONLY
 		end();
+#endif
 #ifndef BUG_EARLY_PUT
 		put(old);
 #endif
@@ -138,10 +142,14 @@ inline replace(f, i, old)
 /* dma_resv_list_put() of f behind the others */
 inline append(f)
 {
+#ifndef BUG_REPLACE_ONLY
 	atomic { !stopped; begin() }
+#endif
 	atomic { !stopped; SLOT(fences, num_fences[fences]) = f }
 	atomic { !stopped; num_fences[fences]++; changed() }
+#ifndef BUG_REPLACE_ONLY
 	atomic { !stopped; end() }
+#endif
 }
 
 /* All that was said before the reader begins is said by where it begins. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Break dma-buf-poll.c on purpose, one line at a time, and see who notices.
+"""Break the code on purpose, one line at a time, and see who notices.
 
 mutants.py BASE [NAME|GLOB]...: all mutants of mutants.txt are built into one kernel,
 each as an object of its own beside the original, and the command line says which
@@ -33,38 +33,67 @@ from concurrent.futures import ThreadPoolExecutor
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(HERE, "../.."))
 DIR = "drivers/dma-buf"
-FILE = DIR + "/dma-buf-poll.c"
+# What mutants.txt may change, and where it is declared what others call there
+HEADERS = {DIR + "/dma-buf-poll.c": DIR + "/dma-buf-poll.h",
+           DIR + "/dma-resv.c": "include/linux/dma-resv.h"}
 
 sys.path.insert(0, HERE)
 import guest  # noqa: E402
 
-DISPATCHER = """// SPDX-License-Identifier: GPL-2.0
-/* Made by mutants.py: hands each call to the mutant on the command line. */
+SWITCH = """// SPDX-License-Identifier: GPL-2.0
+/* Made by mutants.py: takes the number of a mutant from the command line. */
 
 #include <linux/init.h>
 #include <linux/kernel.h>
-#include <linux/dma-buf.h>
-#include <linux/poll.h>
 
-#include "dma-buf-poll.h"
+unsigned int dma_buf_poll_mutant __ro_after_init;
 
-{declarations}
-static unsigned int mutant __ro_after_init;
-
-static const struct {{
-{members}}} mutants[] = {{
-{table}}};
+static const unsigned int mutants[] = {{ {numbers} }};
 
 static int __init mutant_setup(char *number)
 {{
-	if (kstrtouint(number, 10, &mutant) || mutant >= ARRAY_SIZE(mutants) ||
-	    !mutants[mutant].{first})
+	unsigned int i;
+
+	if (kstrtouint(number, 10, &dma_buf_poll_mutant))
+		panic("dma_buf_poll_mutant: not a number");
+	for (i = 0; i < ARRAY_SIZE(mutants); i++)
+		if (mutants[i] == dma_buf_poll_mutant)
+			break;
+	if (i == ARRAY_SIZE(mutants))
 		panic("dma_buf_poll_mutant: there is no such mutant");
-	pr_warn("dma-buf-poll: mutant %u\\n", mutant);
+	pr_warn("dma-buf-poll: mutant %u\\n", dma_buf_poll_mutant);
 
 	return 0;
 }}
 early_param("dma_buf_poll_mutant", mutant_setup);
+"""
+
+DISPATCHER = """// SPDX-License-Identifier: GPL-2.0
+/* Made by mutants.py: hands each call to the mutant on the command line. */
+
+#include <linux/kernel.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
+#include <linux/export.h>
+#include <linux/poll.h>
+
+#include "dma-buf-poll.h"
+
+extern unsigned int dma_buf_poll_mutant;
+
+{declarations}
+static const struct mutant {{
+{members}}} mutants[] = {{
+{table}}};
+
+/* The original, if the mutant is one of another file */
+static const struct mutant *mutant(void)
+{{
+	if (dma_buf_poll_mutant < ARRAY_SIZE(mutants) && mutants[dma_buf_poll_mutant].{first})
+		return &mutants[dma_buf_poll_mutant];
+
+	return &mutants[0];
+}}
 
 {functions}"""
 
@@ -80,8 +109,9 @@ def say(text):
 class Mutant:
     """One entry of mutants.txt."""
 
-    def __init__(self, name):
+    def __init__(self, name, path):
         self.name = name
+        self.path = path
         self.parts = {"-": [], "+": [], "!": []}
         self.number = 0
         self.text = ""
@@ -101,11 +131,16 @@ def load():
     """The mutants, in order"""
     found = {}
     mutant = None
+    path = next(iter(HEADERS))
     with open(os.path.join(HERE, "mutants.txt"), encoding="utf-8") as source:
         for number, line in enumerate(source, 1):
             line = line.rstrip("\n")
-            if line.startswith("== "):
-                mutant = Mutant(line[3:])
+            if line.startswith("@@ "):
+                path, mutant = line[3:], None
+                if path not in HEADERS:
+                    die(f"mutants.txt:{number}: not a file that can be changed: {path}")
+            elif line.startswith("== "):
+                mutant = Mutant(line[3:], path)
                 if mutant.name in found:
                     die(f"mutants.txt:{number}: there is a '{mutant.name}' already")
                 found[mutant.name] = mutant
@@ -134,27 +169,45 @@ def write(text, *path):
 
 
 def prototypes(header):
-    """What the rest of dma-buf calls: (type, name, parameters, arguments)"""
+    """What the rest of the kernel calls: (type, name, parameters, arguments)"""
     found = []
-    for kind, name, params in re.findall(r"^(\w+(?: \*| ))(\w+)\(([^)]*)\);$", header, re.M):
+    for kind, name, params in re.findall(r"^((?:struct )?\w+ \**)(\w+)\(([^()]*)\);$", header, re.M):
         args = [re.search(r"(\w+)$", param).group(1) for param in params.split(",")]
-        found.append((kind, name, params, ", ".join(args)))
+        found.append((kind, name, re.sub(r"\s+", " ", params), ", ".join(args)))
     if not found:
-        die("dma-buf-poll.h declares nothing that could be replaced")
+        die("a header declares nothing that could be replaced")
     return found
 
 
-def dispatcher(header, numbers):
-    """The C file that stands in for dma-buf-poll.c"""
+def certain(header):
+    """The header without what depends on the configuration"""
+    kept, depth = [], 0
+    for line in header.splitlines(keepends=True):
+        depth += line.startswith("#if")
+        # The first one is its own guard.
+        if depth < 2:
+            kept.append(line)
+        depth -= line.startswith("#endif")
+    return "".join(kept)
+
+
+def exports(text):
+    return re.findall(r"^EXPORT_SYMBOL\w*\((\w+)[^)]*\);\n", text, re.M)
+
+
+def dispatcher(original, header, numbers):
+    """The C file that stands in for the original one"""
     declared, members, functions = [], [], []
-    protos = prototypes(header)
+    protos = prototypes(certain(header))
+    exported = exports(original)
     for kind, name, params, args in protos:
         members.append(f"\t{kind}(*{name})({params});\n")
         # Weak: the header may declare what the configuration leaves out.
         declared += [f"{kind}{name}_m{n}({params}) __weak;\n" for n in numbers]
         value = "" if kind == "void " else "return "
-        functions.append(f"{kind}{name}({params})\n{{\n\t{value}mutants[mutant].{name}({args});\n}}\n")
-    rows = [f"\t[{n}] = {{ " + ", ".join(f"{p[1]}_m{n}" for p in protos) + " },\n"
+        functions.append(f"{kind}{name}({params})\n{{\n\t{value}mutant()->{name}({args});\n}}\n"
+                         + (f"EXPORT_SYMBOL_GPL({name});\n" if name in exported else ""))
+    rows = [f"\t[{n}] = {{ " + ", ".join(f".{p[1]} = {p[1]}_m{n}" for p in protos) + " },\n"
             for n in numbers]
     return DISPATCHER.format(first=protos[0][1], declarations="".join(declared), members="".join(members),
                              table="".join(rows), functions="\n".join(functions))
@@ -162,12 +215,17 @@ def dispatcher(header, numbers):
 
 def renamed(text, header, number):
     """The file with a suffix to each function that others call"""
-    protos = prototypes(header)
+    # What the dispatcher does not have stays with the original.
+    protos = prototypes(header if number else certain(header))
     more = "\n" + "".join(f"#define {p[1]} {p[1]}_m{number}\n" for p in protos)
     more += "".join(f"{kind}{name}({params});\n" for kind, name, params, _ in protos)
+    names = [p[1] for p in protos]
+    text = re.sub(r"^EXPORT_SYMBOL\w*\((\w+)[^)]*\);\n",
+                  lambda found: "" if number or found.group(1) in names else found.group(0),
+                  text, flags=re.M)
     if number:
-        # The tracepoints are those of the original.
-        text = re.sub(r"^#define CREATE_TRACE_POINTS\n", "", text, flags=re.M)
+        # The tracepoints are those of the original, and so is the class of the lock.
+        text = re.sub(r"^(#define CREATE_TRACE_POINTS|DEFINE_WD_CLASS\(.*\);)\n", "", text, flags=re.M)
     end = [found.end() for found in re.finditer(r"^#include .*\n", text, re.M)][-1]
     return text[:end] + more + text[end:]
 
@@ -205,14 +263,14 @@ class Bench:
         if status:
             lines = read(log).splitlines()
             line = next((l for l in lines if "error" in l or "undefined" in l), lines[-1])
-            number = re.search(r"dma-buf-poll-m(\d+)\.c", line)
+            number = re.search(r"-m(\d+)\.c", line)
             names = [m.name for m in mutants if number and m.number == int(number.group(1))]
             die(f"{names[0] if names else 'the kernel with the mutants'}: does not build: "
                 f"{line} (see {log})")
 
-    def build(self, original, mutants, name, origin, *what):
+    def build(self, originals, mutants, name, origin, *what):
         """All of them into one kernel, in the object tree of that name, from a copy of that"""
-        key = digest(original, *(m.text for m in mutants), read(self.out, "tree.stamp"),
+        key = digest(*originals.values(), *(m.text for m in mutants), read(self.out, "tree.stamp"),
                      json.dumps([m.number for m in mutants]))
         stamp = os.path.join(self.dir, "built-" + name)
         obj = os.path.join(self.src, name)
@@ -228,19 +286,22 @@ class Bench:
             os.rename(obj + ".part", obj)
 
         makefile = read(self.src, DIR, "Makefile")
-        header = read(self.src, DIR, "dma-buf-poll.h")
-        texts = [original] + [m.text for m in mutants]
-        numbers = [0] + [m.number for m in mutants]
-        flags = re.findall(r"^CFLAGS_dma-buf-poll\.o(.*)$", makefile, re.M)
         try:
-            more = ""
-            for number, text in zip(numbers, texts):
-                name = f"dma-buf-poll-m{number}"
-                write(renamed(text, header, number), self.src, DIR, name + ".c")
-                more += f"obj-y += {name}.o\n"
-                more += "".join(f"CFLAGS_{name}.o{flag}\n" for flag in flags)
+            numbers = [0] + [m.number for m in mutants]
+            write(SWITCH.format(numbers=", ".join(map(str, numbers))), self.src, DIR, "dma-buf-poll-mutant.c")
+            more = "obj-y += dma-buf-poll-mutant.o\n"
+            for path, original in originals.items():
+                stem = os.path.basename(path).removesuffix(".c")
+                flags = re.findall(rf"^CFLAGS_{stem}\.o(.*)$", makefile, re.M)
+                header = read(self.src, HEADERS[path])
+                texts = {0: original} | {m.number: m.text for m in mutants if m.path == path}
+                for number, text in texts.items():
+                    name = f"{stem}-m{number}"
+                    write(renamed(text, header, number), self.src, DIR, name + ".c")
+                    more += f"obj-y += {name}.o\n"
+                    more += "".join(f"CFLAGS_{name}.o{flag}\n" for flag in flags)
+                write(dispatcher(original, header, list(texts)), self.src, path)
             write(makefile + more, self.src, DIR, "Makefile")
-            write(dispatcher(header, numbers), self.src, FILE)
             self.make(obj, mutants, *what)
         finally:
             restore(self.src)
@@ -389,9 +450,9 @@ def restore(src):
     if not os.path.isdir(src):
         return
     for name in os.listdir(os.path.join(src, DIR)):
-        if re.fullmatch(r"dma-buf-poll-m\d+\.c", name):
+        if re.fullmatch(r".*-m(\d+|utant)\.c", name):
             os.unlink(os.path.join(src, DIR, name))
-    subprocess.run(["git", "-C", src, "checkout", "-q", "--", FILE, DIR + "/Makefile"], check=True)
+    subprocess.run(["git", "-C", src, "checkout", "-q", "--", *HEADERS, DIR + "/Makefile"], check=True)
 
 
 def call(script, *args):
@@ -505,15 +566,15 @@ def main():
     held = lock(base)
     prepare(base)
     bench = Bench(base)
-    original = read(bench.src, FILE)
+    originals = {path: read(bench.src, path) for path in HEADERS}
     selftests = os.path.join(bench.src, "tools/testing/selftests/dma-buf")
-    tests = digest(original, read(bench.src, DIR, "st-dma-buf-poll.c"),
+    tests = digest(*originals.values(), read(bench.src, DIR, "st-dma-buf-poll.c"),
                    *(read(selftests, name) for name in sorted(os.listdir(selftests))
                      if name.endswith((".c", ".h"))))
 
     fitting = []
     for mutant in mutants:
-        mutant.text = mutant.apply(original)
+        mutant.text = mutant.apply(originals[mutant.path])
         if mutant.text is not None:
             fitting.append(mutant)
             mutant.key = digest(tests, mutant.text)
@@ -524,13 +585,14 @@ def main():
     def into_guest():
         held = lock(base)
         call("selftest.sh", base, "rework", "--build-only")
-        if read(bench.src, FILE) != original:
-            die(f"{FILE} has changed meanwhile: run this again")
-        bench.build(original, fitting, "obj", "obj", "bzImage", "modules")
+        for path, original in originals.items():
+            if read(bench.src, path) != original:
+                die(f"{path} has changed meanwhile: run this again")
+        bench.build(originals, fitting, "obj", "obj", "bzImage", "modules")
         unlock(*held)
 
     if todo:
-        bench.build(original, fitting, "obj-kunit", "obj-kunit", "ARCH=um", "linux")
+        bench.build(originals, fitting, "obj-kunit", "obj-kunit", "ARCH=um", "linux")
         # What runs from here on is nobody else's.
         unlock(*held)
         hunt(bench, results, todo, into_guest)
@@ -543,7 +605,8 @@ def main():
             continue
         excuse = " ".join(part.strip() for part in mutant.parts["!"])
         if mutant.text is None:
-            print(f"not ok - {mutant.name}: what it changes does not stand just once in {FILE}")
+            print(f"not ok - {mutant.name}: what it changes does not stand just once "
+                  f"in {mutant.path}")
             counts["survived"] += 1
         elif results.known[mutant.key]:
             print(f"ok - {mutant.name}: killed by {results.known[mutant.key]}")
