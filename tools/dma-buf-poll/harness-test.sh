@@ -79,16 +79,6 @@ c() { env -u DBP_LOCK_"${base//[^A-Za-z0-9]/_}" "$@"; }
 
 refuses "a KSRC that is no kernel tree" "no kernel tree" \
 	c env KSRC="$tmp" "$copy/tools/dma-buf-poll/compose.sh" "$base"
-mkdir -p "$tmp/ksrc"
-(cd "$top/build/$base/src" && git archive base | tar -x -C "$tmp/ksrc")
-sed -i 's/BUG_ON(dmabuf->cb_in.active/BUG_ON(!!dmabuf->cb_in.active/' "$tmp/ksrc/drivers/dma-buf/dma-buf.c"
-refuses "a base on which a patch no longer applies" \
-	"$base .*patches/.*no longer applies: drivers/dma-buf/dma-buf.c: Hunk #[0-9]+ FAILED at [0-9]+" \
-	c env KSRC="$tmp/ksrc" "$copy/tools/dma-buf-poll/compose.sh" "$base"
-touch "$tmp/ksrc/.config"
-refuses "a KSRC that has been built in" "built in" \
-	c env KSRC="$tmp/ksrc" "$copy/tools/dma-buf-poll/compose.sh" "$base"
-
 stub apt-get 'case "$*" in *update*) echo "E: no route to host"; exit 100 ;; esac; exec /usr/bin/apt-get "$@"'
 refuses "no network and an empty cache" "no answer from the Debian archive: E: no route" \
 	with_stubs env XDG_CACHE_HOME="$tmp/cache" "$copy/tools/dma-buf-poll/fetch.sh" "$base"
@@ -107,7 +97,7 @@ rm -rf "${tmp:?}/bin"
 
 refuses "a sender who is nobody" "git config user.name" \
 	env GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null \
-	"$copy/tools/dma-buf-poll/series.sh" "$base"
+	"$copy/tools/dma-buf-poll/series.py" "$base"
 
 # The litmus tests, on a herd7 that says what each of them expects, or nothing, and
 # on a model that nobody reads.
@@ -251,6 +241,7 @@ fi
 
 # In files of their own, as they are long
 . "$tools/refresh-test.sh"
+. "$tools/tree-test.sh"
 . "$tools/report-test.sh"
 . "$tools/steps-test.sh"
 

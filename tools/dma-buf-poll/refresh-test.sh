@@ -3,7 +3,7 @@
 #
 # A part of harness-test.sh: does refresh.py bring back what compose.sh made,
 # and no more? In $copy, a checkout of its own, on the few files of each base
-# that git knows, so nothing here is in the way of anybody.
+# that the patches are about, so nothing here is in the way of anybody, and fast.
 
 r() {
 	local var=DBP_LOCK_${1//[^A-Za-z0-9]/_}
@@ -54,6 +54,17 @@ folds() {
 	fi
 }
 
+# tiny BASE DIR: of its source only what the patches are about
+tiny() {
+	local from=$top/build/$1/src
+
+	"$copy/tools/dma-buf-poll/series.py" "$1" --unsigned "$tmp/tiny" >/dev/null
+	mkdir -p "$2"
+	{ echo Makefile; cat "$tmp"/tiny/*.patch | sed -n 's,^--- a/,,p'; } | LC_ALL=C sort -u >"$tmp/tiny/list"
+	mapfile -t list < <(git -C "$from" ls-tree -r --name-only base | grep -xFf "$tmp/tiny/list")
+	git -C "$from" archive base "${list[@]}" | tar -x -C "$2"
+}
+
 in_copy add -A
 in_copy commit -q -m x
 for tree in $(bases); do
@@ -61,8 +72,7 @@ for tree in $(bases); do
 		[ "$tree" != "$base" ] || not_ok "refresh: $tree has not been composed" </dev/null
 		continue
 	fi
-	mkdir -p "$tmp/ksrc-$tree"
-	git -C "$top/build/$tree/src" archive base | tar -x -C "$tmp/ksrc-$tree"
+	tiny "$tree" "$tmp/ksrc-$tree"
 	r "$tree" compose.sh >/dev/null 2>&1 || :
 	folds "refresh of $tree, nothing edited, changes nothing" ""
 	again
@@ -70,11 +80,11 @@ done
 
 tree=$base
 r "$tree" compose.sh >/dev/null 2>&1 || :
-# The first patch that stands in patches/$tree with a message of its own
-first_patch=$(cd "$copy" && { grep -L '^Message: ' patches/"$tree"/[0-9]*.patch || :; } | sed -n 1p)
-first_patch=${first_patch:-$(cd "$copy" && grep -l '^Subject: ' patches/6.12/[0-9]*.patch | sed -n 1p)}
+# The first patch that has a message of its own and stands in patches/$tree
+first_patch=$(cd "$copy" && sed -n "s,^\([^#.].*\),patches/$tree/\1,p" "patches/$tree/series" | xargs grep -l '^Subject: ' | sed -n 1p)
 first=$(sed -n 's/^Subject: \[PATCH\] //p' "$copy/$first_patch")
 test_commit=$(in_tree log --format=%s base..series | sed -n '/^selftests: /{p;:rest;n;b rest}')
+last_topic=$("$copy/tools/dma-buf-poll/series.py" "$tree" --topics | tail -n1)
 
 # A commit amended: its hunk, and in another one a file of our own, and a new one
 # shellcheck disable=SC2016
@@ -103,13 +113,12 @@ sed -i '1a/* On top. */' "$copy/build/$tree/src/drivers/dma-buf/dma-buf.c"
 echo '/* Of our own. */' >"$copy/build/$tree/src/drivers/dma-buf/refresh-test.h"
 in_tree add -f drivers/dma-buf/refresh-test.h
 in_tree commit -q -a -m "dma-buf: add a remark" -m "Because."
-number=$(find "$copy/patches" -name '[0-9]*.patch' -printf '%f\n' | LC_ALL=C sort | tail -n1 | cut -c1-4)
-number=$(printf '%04d' $((10#$number + 1)))
+number=$(find "$copy/patches" -path "*/$last_topic/[0-9]*.patch" -printf '%f\n' | LC_ALL=C sort | tail -n1 | cut -c1-4)
+number=$last_topic/$(printf '%04d' $((10#$number + 1)))
 folds "refresh: a new message, a commit on top" \
 "A drivers/dma-buf/refresh-test.h
-M $first_patch
-A patches/$tree/$number-dma-buf-add-a-remark.patch
-M patches/$tree/series"
+$(printf '%s\n' "M $first_patch" "A patches/$tree/$number-dma-buf-add-a-remark.patch" "M patches/$tree/series" |
+	LC_ALL=C sort -k2)"
 if grep -qx 'Own-files: drivers/dma-buf/refresh-test.h' "$copy/patches/$tree/$number"-* &&
    grep -q '^Another reason' "$copy/$first_patch"; then
 	ok "refresh: the new message and the new own file are in the patches"
@@ -130,7 +139,7 @@ again
 
 # A patch of another base that is changed here becomes a variant.
 for tree in $(bases); do
-	shared=$(sed -n 's/^\.\.\///p' "$copy/patches/$tree/series" | sed -n 1p)
+	shared=$(sed -n 's,^\.\./,,p' "$copy/patches/$tree/series" | sed -n 1p)
 	[ -z "$shared" ] || [ ! -d "$tmp/ksrc-$tree" ] || break
 	shared=
 done
@@ -139,11 +148,11 @@ if [ -n "$shared" ]; then
 	# shellcheck disable=SC2016
 	edit "$(in_tree log --reverse --format=%s base..series | sed -n 1p)" \
 		'sed -i "1a/* Here only. */" "$(git diff-tree --no-commit-id -r --name-only HEAD | sed -n 1p)"'
-	variant=patches/$tree/${shared##*/}
+	variant=patches/$tree/${shared#*/}
 	folds "refresh: a patch of another base becomes a variant where it has changed" \
 "A $variant
 M patches/$tree/series"
-	if [ "$(head -n1 "$copy/$variant")" = "Message: ../$shared" ]; then
+	if [ "$(head -n1 "$copy/$variant")" = "Message: $shared" ]; then
 		ok "refresh: which takes its message from there"
 	else
 		not_ok "refresh: which takes its message from there" <"$copy/$variant"
@@ -156,19 +165,37 @@ fi
 tree=$base
 r "$tree" compose.sh >/dev/null 2>&1 || :
 echo >>"$copy/build/$tree/src/drivers/dma-buf/dma-buf.c"
-refuses "refresh with edits that are not committed" "has edits: commit them there" r "$tree"
+refuses "refresh with edits that are not committed" "has edits, in drivers/dma-buf/dma-buf.c: commit them there" r "$tree"
 in_tree checkout -q -f series
 touch "$copy/build/$tree/src/drivers/dma-buf/forgotten.c"
 refuses "refresh with a file that git was not told of" \
-	"does not know drivers/dma-buf/forgotten.c .*git add -f" r "$tree"
+	"does not know drivers/dma-buf/forgotten.c .*git add" r "$tree"
 rm "$copy/build/$tree/src/drivers/dma-buf/forgotten.c"
 in_tree checkout -q --detach
 refuses "refresh in the middle of a rebase" "not on its branch: end the rebase" r "$tree"
 in_tree checkout -q series
+
+# An own file that grows over two patches: here stands the last state of it, and
+# the first one comes back with the second taken off.
 echo '/* twice */' >>"$copy/build/$tree/src/tools/testing/selftests/dma-buf/poll.c"
-in_tree commit -q -a -m "selftests: dma-buf: once more"
-refuses "refresh with an own file in two commits" \
-	"poll.c is added by .* and changed again by .*: a file of ours has one commit.*rebase -i" r "$tree"
-echo >>"$copy/$first_patch"
+in_tree commit -q -a -m "selftests: dma-buf: once more" -m "It grows."
+folds "refresh: an own file that grows over two patches" \
+"A patches/$tree/$number-selftests-dma-buf-once-more.patch
+M patches/$tree/series
+M tools/testing/selftests/dma-buf/poll.c"
+grown=$(in_tree rev-parse "$(commit_of "$test_commit")":tools/testing/selftests/dma-buf/poll.c)
+if [ "$grown" = "$(in_copy rev-parse HEAD:tools/testing/selftests/dma-buf/poll.c)" ]; then
+	ok "refresh: the patch that adds it adds what it did before"
+else
+	not_ok "refresh: the patch that adds it adds what it did before" <"$tmp/out"
+fi
+in_copy reset -q --hard
+again
+r "$tree" compose.sh >/dev/null 2>&1 || :
+
+# Changes on both sides
+sed -i '1a/* Of mine. */' "$copy/build/$tree/src/drivers/dma-buf/dma-buf.c"
+in_tree commit -q -a -m "dma-buf: mine"
+echo '/* of the repository */' >>"$copy/tools/testing/selftests/dma-buf/poll.c"
 refuses "refresh with changes on both sides" "both .* have changed" r "$tree"
 again
