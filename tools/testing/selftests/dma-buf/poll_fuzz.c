@@ -346,11 +346,6 @@ static enum line line_of(enum line line, short events)
 	return events & MAIN_BITS ? line : NAMES;
 }
 
-static bool is_request(enum wait_kind kind)
-{
-	return kind == WAIT_IO_URING || kind == WAIT_IO_URING_MULTISHOT;
-}
-
 /*
  * Fences have signaled. If they were several, one direction may have become
  * ready before the other, and who waits for both may be told so: a request, and
@@ -957,7 +952,7 @@ static bool op_sleep(const uint8_t *arg)
 
 	if (s->waiter || !b->nfds || !events || events & ready(b) ||
 	    kind >= WAIT_KINDS || kind == WAIT_EPOLL_EXCLUSIVE || ignored[QUIET] ||
-	    (kind == WAIT_SELECT && events & ~MAIN_BITS) || (is_request(kind) && !ring))
+	    (kind == WAIT_SELECT && events & ~MAIN_BITS) || wait_kind_missing(kind))
 		return false;
 
 	*s = (struct sleeper) {
@@ -966,13 +961,13 @@ static bool op_sleep(const uint8_t *arg)
 		.events = events,
 		.fd = dup(b->fds[0]),
 		/* its descriptor, and what the kernel holds while it sleeps */
-		.held = kind < WAIT_EPOLL_LT || is_request(kind) ? 2 : 1,
+		.held = kind < WAIT_EPOLL_LT || wait_kind_is_request(kind) ? 2 : 1,
 	};
 	must(s->fd >= 0, "dup");
 	s->waiter = waiter_start(kind, s->fd, events);
 	must(s->waiter, "thread");
 	b->held += s->held;
-	b->late |= is_request(kind);
+	b->late |= wait_kind_is_request(kind);
 	look(b, events);
 	asleep = !waiter_wait_asleep(s->waiter, 1);
 	check(line_of(EXACT, events), asleep, "%s does not sleep for %#x on a busy buffer",
@@ -1032,7 +1027,7 @@ static void check_woken(struct sleeper *s)
 
 	got = waiter_join(s->waiter, &wakeups);
 	missing = s->partly && got & IN_BITS ? 0 : expected & ~got;
-	check(line_of(is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events),
+	check(line_of(wait_kind_is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events),
 	      got > 0 && !(got & ~expected & MAIN_BITS),
 	      "a sleeper in %s returns with %#x, ready is %#x", name, got, expected);
 	/* and would have to be woken again for the rest */
@@ -1059,7 +1054,7 @@ static void check_sleepers(void)
 			check_woken(s);
 			continue;
 		}
-		line = line_of(is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events);
+		line = line_of(wait_kind_is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events);
 		if (check(line, !waiter_returned(s->waiter),
 			  "a sleeper in %s returns while %#x is busy",
 			  wait_kind_name(s->kind), s->events))
