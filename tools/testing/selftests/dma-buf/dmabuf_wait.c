@@ -104,22 +104,27 @@ static int wait_select(struct poller *p, int timeout_ms)
 		.tv_sec = timeout_ms / 1000,
 		.tv_usec = timeout_ms % 1000 * 1000,
 	};
-	fd_set in, out;
+	fd_set in, out, other;
 	int events = 0;
 
 	FD_ZERO(&in);
 	FD_ZERO(&out);
+	FD_ZERO(&other);
 	if (p->events & POLLIN)
 		FD_SET(p->fd, &in);
 	if (p->events & POLLOUT)
 		FD_SET(p->fd, &out);
+	if (p->events & POLLPRI)
+		FD_SET(p->fd, &other);
 
-	if (select(p->fd + 1, &in, &out, NULL, &tv) < 0)
+	if (select(p->fd + 1, &in, &out, &other, &tv) < 0)
 		return -errno;
 	if (FD_ISSET(p->fd, &in))
 		events |= POLLIN;
 	if (FD_ISSET(p->fd, &out))
 		events |= POLLOUT;
+	if (FD_ISSET(p->fd, &other))
+		events |= POLLPRI;
 	return events;
 }
 

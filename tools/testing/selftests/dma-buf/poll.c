@@ -1732,6 +1732,77 @@ POLL_TEST(quiet, polling_a_busy_buffer_wakes_no_sleeper)
 }
 
 /*
+ * Who waits for what a buffer never reports, such as an error, sleeps on. A
+ * wake-up that names no event would be for them as well.
+ */
+static void check_completion_wakes_no(struct __test_metadata *_metadata,
+				      struct poll_test *t, enum wait_kind kind,
+				      short events)
+{
+	static const enum fence_usage usages[] = { FENCE_WRITE, FENCE_READ, FENCE_WRITE };
+	struct waiter *w = start_waiter(_metadata, t, kind, events);
+	struct waiter *in, *out;
+	struct fence fence;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(usages); i++) {
+		fence = add_fence(_metadata, t, usages[i]);
+		in = NULL;
+		if (usages[i] == FENCE_WRITE)
+			in = start_waiter(_metadata, t, WAIT_POLL, POLLIN);
+		out = start_waiter(_metadata, t, WAIT_EPOLL_LT, POLLOUT);
+		signal_fence(_metadata, &fence);
+		if (in)
+			expect_woken(_metadata, in, POLLIN);
+		expect_woken(_metadata, out, POLLOUT);
+		fence_close(&fence);
+	}
+	expect_undisturbed(_metadata, w);
+	/* it sleeps until this process ends */
+}
+
+POLL_TEST(quiet, completion_wakes_no_poll_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, POLLRDHUP);
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, POLLERR);
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, 0);
+	check_completion_wakes_no(_metadata, t, WAIT_PPOLL, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_SELECT, POLLPRI);
+}
+
+POLL_TEST(quiet, completion_wakes_no_epoll_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_LT, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_LT, POLLRDHUP);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_LT, POLLERR);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_ET, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_ONESHOT, POLLRDHUP);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_EXCLUSIVE, POLLERR);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_NESTED, POLLPRI);
+}
+
+POLL_TEST(quiet, completion_wakes_no_io_uring_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_IO_URING, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_IO_URING, POLLRDHUP);
+}
+
+POLL_TEST(quiet, completion_wakes_no_aio_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_AIO, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_AIO, POLLRDHUP);
+}
+
+/*
  * no_alloc
  */
 
