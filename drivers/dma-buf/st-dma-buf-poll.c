@@ -98,6 +98,8 @@ struct st_fence {
 	bool hardirq;		/* signaled in hard interrupt context */
 	bool *timeline_locked;	/* held by who signals */
 	bool asked_locked;	/* and a driver was asked meanwhile */
+	bool shunned;		/* nobody is to ask the driver */
+	bool asked_shunned;	/* and somebody did */
 	bool enabling;		/* ST_ENABLE_WAITS is waiting */
 	bool signaling;		/* and this is what it waits for */
 	struct st_fence *other;	/* of ST_ENABLE_SIGNALS_OTHER */
@@ -154,6 +156,8 @@ static void st_fence_asked(struct st_fence *f)
 {
 	if (f->timeline_locked && READ_ONCE(*f->timeline_locked))
 		f->asked_locked = true;
+	if (READ_ONCE(f->shunned))
+		WRITE_ONCE(f->asked_shunned, true);
 }
 
 /*
@@ -2642,6 +2646,188 @@ static void anycontext_another_cpu(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
 }
 
+/*
+ * Nobody who polls waits for BOOKKEEP fences, and they are not to be asked either:
+ * those of amdkfd and xe that preempt a queue sleep, or take locks that must not be
+ * taken here, when they are enabled.
+ */
+static void st_leave_alone(struct kunit *test, bool last, enum st_order order, bool irq)
+{
+	static const enum dma_resv_usage usage[] = {
+		DMA_RESV_USAGE_BOOKKEEP, DMA_RESV_USAGE_WRITE,
+		DMA_RESV_USAGE_BOOKKEEP, DMA_RESV_USAGE_KERNEL,
+		DMA_RESV_USAGE_BOOKKEEP, DMA_RESV_USAGE_READ,
+		DMA_RESV_USAGE_BOOKKEEP,
+	};
+	struct st_fence *f[ARRAY_SIZE(usage)], *others[ARRAY_SIZE(usage)];
+	struct st_buf *buf = st_buf(test);
+	struct st_waiter *in, *out;
+	unsigned int n = 0, i;
+
+	for (i = 0; i < ARRAY_SIZE(usage); i++) {
+		f[i] = st_add(test, buf, usage[i]);
+		if (usage[i] != DMA_RESV_USAGE_BOOKKEEP)
+			others[n++] = f[i];
+	}
+	/* Whoever adds a fence asks those that are there: from here on */
+	for (i = 0; i < ARRAY_SIZE(usage); i++)
+		WRITE_ONCE(f[i]->shunned, usage[i] == DMA_RESV_USAGE_BOOKKEEP);
+
+	buf->dmabuf->cb_in.last = last;
+	buf->dmabuf->cb_out.last = last;
+	in = st_wait(test, buf, ST_IN);
+	out = st_wait(test, buf, ST_OUT);
+	st_shuffle(test->priv, others, n, order);
+	for (i = 0; i < n; i++) {
+		st_poll(buf, ST_INOUT);
+		if (irq)
+			st_signal_irq(others[i]);
+		else
+			st_signal(others[i]);
+		st_settle(buf);
+		st_poll(buf, ST_INOUT);
+	}
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
+
+	for (i = 0; i < ARRAY_SIZE(usage); i++) {
+		WRITE_ONCE(f[i]->shunned, false);
+		KUNIT_EXPECT_FALSE(test, READ_ONCE(f[i]->asked_shunned));
+		if (usage[i] != DMA_RESV_USAGE_BOOKKEEP)
+			continue;
+		KUNIT_EXPECT_EQ(test, f[i]->enabled, 0U);
+		KUNIT_EXPECT_EQ(test, st_fence_callbacks(f[i]), 0U);
+		KUNIT_EXPECT_EQ(test, st_refs(f[i]), 2U);
+	}
+	st_cleanup(test);
+}
+
+static void anycontext_bookkeep_fences_are_left_alone(struct kunit *test)
+{
+	enum st_order order;
+
+	for (order = ST_IN_ORDER; order <= ST_RANDOM; order++) {
+		st_leave_alone(test, false, order, false);
+		st_leave_alone(test, false, order, true);
+		st_leave_alone(test, true, order, false);
+		st_leave_alone(test, true, order, true);
+	}
+}
+
+#define ST_TORN_SLOTS	256
+#define ST_TORN_ROUNDS	100
+
+/* Interrupts who is replacing one fence by another, and signals a third */
+struct st_torn {
+	struct hrtimer timer;
+	struct task_struct *task;
+	struct st_fence *slots[ST_TORN_SLOTS];
+	struct st_fence *both[2];
+	struct st_fence *f;
+	struct st_waiter *w;
+	bool writing;
+	bool done;
+	unsigned int hits;	/* came while it was writing */
+	unsigned int late;	/* did not wake at once */
+};
+
+static enum hrtimer_restart st_torn_timer(struct hrtimer *timer)
+{
+	struct st_torn *t = container_of(timer, struct st_torn, timer);
+	int wakes = atomic_read(&t->w->wakes);
+
+	if (current != t->task) {
+		hrtimer_forward_now(timer, ns_to_ktime(ST_CHAIN_US * NSEC_PER_USEC));
+		return HRTIMER_RESTART;
+	}
+
+	t->hits += READ_ONCE(t->writing);
+	st_signal(t->f);
+	/* For both directions in one go, or for each */
+	t->late += atomic_read(&t->w->wakes) == wakes;
+	WRITE_ONCE(t->done, true);
+
+	return HRTIMER_NORESTART;
+}
+
+/*
+ * The look of a callback, in hard interrupt context, at a list that the very CPU
+ * it runs on was about to change. To wait until that is done would be to wait for
+ * ever, and there is no need to: the old fence has signaled, and so has the new one.
+ */
+static void anycontext_a_writer_that_was_interrupted(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct dma_resv *resv = buf->dmabuf->resv;
+	unsigned int round, cur = 0, replaced = 0, i;
+	unsigned long end;
+	struct st_torn *t;
+	bool good;
+	int ret;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		kunit_skip(test, "no fence signals in an interrupt on PREEMPT_RT");
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t);
+	t->task = current;
+	t->w = st_waiter(test, buf, ST_INOUT);
+	hrtimer_setup(&t->timer, st_torn_timer, CLOCK_MONOTONIC, ST_TIMER_MODE);
+	for (i = 0; i < ARRAY_SIZE(t->slots); i++)
+		t->slots[i] = st_fence(test, ST_ENABLE_TRUE);
+	for (i = 0; i < ARRAY_SIZE(t->both); i++) {
+		t->both[i] = st_fence(test, ST_ENABLE_TRUE);
+		st_signal(t->both[i]);
+	}
+
+	/* One of the two, both of which have signaled, is in all slots */
+	dma_resv_lock(resv, NULL);
+	ret = dma_resv_reserve_fences(resv, ARRAY_SIZE(t->slots));
+	good = !ret;
+	for (i = 0; good && i < ARRAY_SIZE(t->slots); i++)
+		dma_resv_add_fence(resv, &t->slots[i]->base, DMA_RESV_USAGE_WRITE);
+	for (i = 0; good && i < ARRAY_SIZE(t->slots); i++)
+		dma_resv_replace_fences(resv, t->slots[i]->base.context,
+					&t->both[0]->base, DMA_RESV_USAGE_WRITE);
+
+	/* Where the timer is */
+	migrate_disable();
+	for (round = 0; good && round < ST_TORN_ROUNDS; round++) {
+		t->done = false;
+		t->f = st_fence(test, ST_ENABLE_TRUE);
+		/* The callbacks are on a fence that is not in the list any more */
+		dma_resv_add_fence(resv, &t->f->base, DMA_RESV_USAGE_WRITE);
+		good = !st_look(t->w);
+		dma_resv_replace_fences(resv, t->f->base.context, &t->both[cur]->base,
+					DMA_RESV_USAGE_WRITE);
+
+		hrtimer_start(&t->timer, ns_to_ktime((ST_CHAIN_US + round) * NSEC_PER_USEC),
+			      ST_TIMER_MODE);
+		for (end = jiffies + ST_TIMEOUT;
+		     !READ_ONCE(t->done) && time_before(jiffies, end); cur = !cur) {
+			WRITE_ONCE(t->writing, true);
+			dma_resv_replace_fences(resv, t->both[cur]->base.context,
+						&t->both[!cur]->base,
+						DMA_RESV_USAGE_WRITE);
+			WRITE_ONCE(t->writing, false);
+			replaced++;
+			cond_resched();
+		}
+		hrtimer_cancel(&t->timer);
+		good = good && t->done && st_poll(buf, ST_INOUT) == ST_INOUT;
+	}
+	migrate_enable();
+	dma_resv_unlock(resv);
+
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_EXPECT_TRUE(test, good);
+	KUNIT_EXPECT_EQ(test, t->late, 0U);
+	KUNIT_EXPECT_GT(test, t->hits, ST_TORN_ROUNDS / 4U);
+	kunit_info(test, "%u of %u interrupts came while fences were replaced, %u times\n",
+		   t->hits, round, replaced);
+}
+
 struct st_enabler {
 	struct work_struct work;
 	struct st_fence *f;
@@ -3654,6 +3840,8 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE_PARAM(anycontext_hard_interrupt, st_pattern_gen_params),
 	KUNIT_CASE_PARAM(anycontext_timers, st_pattern_gen_params),
 	KUNIT_CASE(anycontext_an_interrupt_before_arming_returns),
+	KUNIT_CASE(anycontext_bookkeep_fences_are_left_alone),
+	KUNIT_CASE(anycontext_a_writer_that_was_interrupted),
 	KUNIT_CASE(anycontext_another_cpu),
 	KUNIT_CASE(anycontext_another_cpu_while_enabling),
 	KUNIT_CASE(anycontext_a_fence_added_on_another_cpu_while_claiming),
