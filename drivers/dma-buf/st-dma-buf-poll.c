@@ -98,6 +98,8 @@ struct st_fence {
 	bool hardirq;		/* signaled in hard interrupt context */
 	bool *timeline_locked;	/* held by who signals */
 	bool asked_locked;	/* and a driver was asked meanwhile */
+	bool shunned;		/* nobody is to ask the driver */
+	bool asked_shunned;	/* and somebody did */
 	bool enabling;		/* ST_ENABLE_WAITS is waiting */
 	bool signaling;		/* and this is what it waits for */
 	struct st_fence *other;	/* of ST_ENABLE_SIGNALS_OTHER */
@@ -154,6 +156,8 @@ static void st_fence_asked(struct st_fence *f)
 {
 	if (f->timeline_locked && READ_ONCE(*f->timeline_locked))
 		f->asked_locked = true;
+	if (READ_ONCE(f->shunned))
+		WRITE_ONCE(f->asked_shunned, true);
 }
 
 /*
@@ -703,6 +707,17 @@ static void st_exit(struct kunit *test)
 static u32 st_rnd(struct st_env *env, u32 below)
 {
 	return prandom_u32_state(&env->rnd) % below;
+}
+
+static int st_other_cpu(struct kunit *test)
+{
+	int this = raw_smp_processor_id();
+	int cpu = cpumask_any_but(cpu_online_mask, this);
+
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "there is no other CPU");
+
+	return cpu;
 }
 
 enum st_order { ST_IN_ORDER, ST_REVERSE, ST_RANDOM };
@@ -1278,6 +1293,273 @@ static void exact_poll_agrees_with_dma_resv_at_every_step(struct kunit *test)
 		   env->asked[3]);
 	for (i = 0; i < (env->user ? 4 : 3); i++)
 		KUNIT_EXPECT_GT(test, env->asked[i], ST_STEPS / 8U);
+}
+
+/*
+ * A buffer that is never idle: the next fence is there before the last one
+ * signals, and so one is pending at every instant. A walk over the list that
+ * passes the slot of the next one before it is put there, and comes to the last
+ * one when that has signaled, must not be taken for the answer.
+ *
+ * The walk is made a long one, by fences that do not count. They stay pending, or
+ * else their slots would be used again.
+ */
+
+#define ST_CHAIN_CROWD	1024
+#define ST_CHAIN_STEPS	1024
+#define ST_CHAIN_US	50
+#define ST_CHAIN_ENOUGH	32	/* walks to be interrupted */
+
+enum st_step {
+	ST_STEP_ADD,		/* in the slot at the other end, and back */
+	ST_STEP_REPLACE,	/* the same, with dma_resv_replace_fences() */
+	ST_STEP_APPEND,		/* in one more slot */
+};
+
+struct st_chain {
+	struct dma_resv *resv;
+	enum st_step step;
+	struct st_fence **fences;	/* two for each step */
+	struct st_fence *last;		/* the one that is pending */
+	struct st_fence *spare;		/* at the other end, and has signaled */
+	unsigned int steps;
+	/* In the interrupt of a timer: */
+	struct hrtimer timer;
+	struct task_struct *task;	/* that holds the lock, and looks */
+	bool looking;
+	unsigned int interrupted;
+};
+
+/* The fences of the crowd, with the first and the last of the list around them */
+static int st_chain_init(struct kunit *test, struct st_chain *c, struct st_buf *buf,
+			 enum st_step step)
+{
+	struct st_fence *near = st_fence(test, ST_ENABLE_TRUE);
+	struct st_fence *far = st_fence(test, ST_ENABLE_TRUE);
+	unsigned int i, room = step == ST_STEP_APPEND ? ST_CHAIN_STEPS : 0;
+	struct st_fence **crowd;
+	int ret;
+
+	c->resv = buf->dmabuf->resv;
+	c->step = step;
+	c->fences = kunit_kcalloc(test, 2 * ST_CHAIN_STEPS, sizeof(*c->fences), GFP_KERNEL);
+	crowd = kunit_kcalloc(test, ST_CHAIN_CROWD, sizeof(*crowd), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c->fences);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, crowd);
+	for (i = 0; i < 2 * ST_CHAIN_STEPS; i++)
+		c->fences[i] = st_fence(test, ST_ENABLE_TRUE);
+	for (i = 0; i < ST_CHAIN_CROWD; i++)
+		crowd[i] = st_fence(test, ST_ENABLE_TRUE);
+
+	dma_resv_lock(c->resv, NULL);
+	ret = dma_resv_reserve_fences(c->resv, ST_CHAIN_CROWD + 2 + room);
+	if (!ret) {
+		dma_resv_add_fence(c->resv, &near->base, step == ST_STEP_APPEND ?
+				   DMA_RESV_USAGE_BOOKKEEP : DMA_RESV_USAGE_WRITE);
+		for (i = 0; i < ST_CHAIN_CROWD; i++)
+			dma_resv_add_fence(c->resv, &crowd[i]->base,
+					   DMA_RESV_USAGE_BOOKKEEP);
+		dma_resv_add_fence(c->resv, &far->base, DMA_RESV_USAGE_WRITE);
+		if (step != ST_STEP_APPEND)
+			st_signal(near);
+	}
+	c->spare = near;
+	c->last = far;
+
+	/* With the lock held, for those who are going to write */
+	return ret;
+}
+
+static void st_chain_step(struct st_chain *c)
+{
+	struct st_fence *next = c->fences[2 * c->steps];
+
+	if (c->step == ST_STEP_REPLACE)
+		dma_resv_replace_fences(c->resv, c->spare->base.context, &next->base,
+					DMA_RESV_USAGE_WRITE);
+	else
+		dma_resv_add_fence(c->resv, &next->base, DMA_RESV_USAGE_WRITE);
+	st_signal(c->last);
+	/* Nobody is to use its slot again */
+	if (c->step == ST_STEP_APPEND)
+		dma_resv_replace_fences(c->resv, c->last->base.context,
+					&c->fences[2 * c->steps + 1]->base,
+					DMA_RESV_USAGE_BOOKKEEP);
+	c->spare = c->last;
+	c->last = next;
+	WRITE_ONCE(c->steps, c->steps + 1);
+}
+
+static enum hrtimer_restart st_chain_timer(struct hrtimer *timer)
+{
+	struct st_chain *c = container_of(timer, struct st_chain, timer);
+
+	if (c->steps == ST_CHAIN_STEPS)
+		return HRTIMER_NORESTART;
+
+	/* It holds the lock on our behalf */
+	if (current == c->task) {
+		if (READ_ONCE(c->looking))
+			WRITE_ONCE(c->interrupted, c->interrupted + 1);
+		st_chain_step(c);
+	}
+	hrtimer_forward_now(timer, ns_to_ktime(ST_CHAIN_US * NSEC_PER_USEC));
+
+	return HRTIMER_RESTART;
+}
+
+struct st_never_idle {
+	enum st_step step;
+	bool last;
+	const char *desc;
+};
+
+static const struct st_never_idle st_never_idle[] = {
+	{ ST_STEP_ADD, false, "add, look from the first" },
+	{ ST_STEP_ADD, true, "add, look from the last" },
+	{ ST_STEP_REPLACE, false, "replace, look from the first" },
+	{ ST_STEP_REPLACE, true, "replace, look from the last" },
+	{ ST_STEP_APPEND, false, "append, look from the first" },
+	{ ST_STEP_APPEND, true, "append, look from the last" },
+};
+
+static void st_never_idle_desc(const struct st_never_idle *p, char *desc)
+{
+	strscpy(desc, p->desc, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(st_never_idle, st_never_idle, st_never_idle_desc);
+
+static void exact_a_buffer_that_is_never_idle_is_never_ready(struct kunit *test)
+{
+	static const unsigned int asked[] = { ST_IN, ST_OUT, ST_INOUT };
+	const struct st_never_idle *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	unsigned int looks = 0, ready = 0;
+	unsigned long end;
+	struct st_chain *c;
+	int ret;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		kunit_skip(test, "no timer signals on top of a walk on PREEMPT_RT");
+
+	c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c);
+	c->task = current;
+	hrtimer_setup(&c->timer, st_chain_timer, CLOCK_MONOTONIC, ST_TIMER_MODE);
+	ret = st_chain_init(test, c, buf, p->step);
+
+	/* Where the timer is */
+	migrate_disable();
+	if (!ret)
+		hrtimer_start(&c->timer, ns_to_ktime(ST_CHAIN_US * NSEC_PER_USEC),
+			      ST_TIMER_MODE);
+	end = jiffies + ST_TIMEOUT;
+	while (!ret && READ_ONCE(c->interrupted) < ST_CHAIN_ENOUGH &&
+	       READ_ONCE(c->steps) < ST_CHAIN_STEPS && time_before(jiffies, end)) {
+		buf->dmabuf->cb_in.last = p->last;
+		buf->dmabuf->cb_out.last = p->last;
+		WRITE_ONCE(c->looking, true);
+		ready += !!st_poll(buf, asked[looks++ % ARRAY_SIZE(asked)]);
+		WRITE_ONCE(c->looking, false);
+		cond_resched();
+	}
+	hrtimer_cancel(&c->timer);
+	migrate_enable();
+	dma_resv_unlock(c->resv);
+
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_EXPECT_EQ(test, ready, 0U);
+	KUNIT_EXPECT_GE(test, c->interrupted, (unsigned int)ST_CHAIN_ENOUGH);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+	st_signal(c->last);
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+	kunit_info(test, "%s: ready in %u of %u looks, %u of them interrupted, in %u steps\n",
+		   p->desc, ready, looks, c->interrupted, c->steps);
+}
+
+struct st_looker {
+	struct work_struct work;
+	struct st_fence *f;
+	bool started, done;
+};
+
+static void st_looker(struct work_struct *work)
+{
+	struct st_looker *l = container_of(work, struct st_looker, work);
+
+	WRITE_ONCE(l->started, true);
+	udelay(ST_CHAIN_US / 2);
+	st_signal(l->f);
+	WRITE_ONCE(l->done, true);
+}
+
+#define ST_CHAIN_ROUNDS		64
+#define ST_CHAIN_ROUND_STEPS	12
+
+/* Nor may the callback take it for ready, which looks on the CPU that signals */
+static void exact_a_buffer_that_is_never_idle_wakes_nobody(struct kunit *test)
+{
+	unsigned int round, busy = 0, early = 0, hits = 0, i;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[ST_CHAIN_ROUNDS];
+	struct st_chain *c;
+	struct st_looker l;
+	struct st_waiter *w;
+	int ret, cpu;
+
+	st_other_cpu(test);
+	c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c);
+	w = st_waiter(test, buf, ST_IN);
+	for (round = 0; round < ST_CHAIN_ROUNDS; round++)
+		f[round] = st_fence(test, ST_ENABLE_TRUE);
+	INIT_WORK_ONSTACK(&l.work, st_looker);
+	ret = st_chain_init(test, c, buf, ST_STEP_ADD);
+	migrate_disable();
+	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+
+	for (round = 0; !ret && cpu < nr_cpu_ids && round < ST_CHAIN_ROUNDS; round++) {
+		int wakes;
+
+		/* Idle, and then the callback is on a fence that leaves the list */
+		st_signal(c->last);
+		st_settle(buf);
+		buf->dmabuf->cb_in.last = round & 1;
+		dma_resv_add_fence(c->resv, &f[round]->base, DMA_RESV_USAGE_WRITE);
+		busy += !st_look(w);
+		wakes = st_wakes(w);
+		c->spare = c->last;
+		c->last = c->fences[2 * c->steps++];
+		dma_resv_add_fence(c->resv, &c->last->base, DMA_RESV_USAGE_WRITE);
+		dma_resv_replace_fences(c->resv, f[round]->base.context, &c->spare->base,
+					DMA_RESV_USAGE_WRITE);
+
+		l.f = f[round];
+		l.started = false;
+		l.done = false;
+		schedule_work_on(cpu, &l.work);
+		st_await_flag(&l.started);
+		for (i = 0; i < ST_CHAIN_ROUND_STEPS && !READ_ONCE(l.done); i++) {
+			st_chain_step(c);
+			udelay(ST_CHAIN_US);
+		}
+		hits += i && READ_ONCE(l.done);
+		flush_work(&l.work);
+		early += st_wakes(w) != wakes;
+	}
+	migrate_enable();
+	dma_resv_unlock(c->resv);
+	destroy_work_on_stack(&l.work);
+
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_EXPECT_EQ(test, busy, round);
+	KUNIT_EXPECT_EQ(test, early, 0U);
+	KUNIT_EXPECT_GT(test, hits, ST_CHAIN_ROUNDS / 4U);
+	st_signal(c->last);
+	KUNIT_EXPECT_EQ(test, (unsigned int)st_wakes(w), round);
+	kunit_info(test, "woken in %u of %u rounds, in %u of which the look came in time, %u steps\n",
+		   early, round, hits, c->steps);
 }
 
 /*
@@ -2342,17 +2624,6 @@ static long st_signal_here(void *f)
 	return 0;
 }
 
-static int st_other_cpu(struct kunit *test)
-{
-	int this = raw_smp_processor_id();
-	int cpu = cpumask_any_but(cpu_online_mask, this);
-
-	if (cpu >= nr_cpu_ids)
-		kunit_skip(test, "there is no other CPU");
-
-	return cpu;
-}
-
 static void anycontext_another_cpu(struct kunit *test)
 {
 	struct st_fence *f[8];
@@ -2373,6 +2644,188 @@ static void anycontext_another_cpu(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
 	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+}
+
+/*
+ * Nobody who polls waits for BOOKKEEP fences, and they are not to be asked either:
+ * those of amdkfd and xe that preempt a queue sleep, or take locks that must not be
+ * taken here, when they are enabled.
+ */
+static void st_leave_alone(struct kunit *test, bool last, enum st_order order, bool irq)
+{
+	static const enum dma_resv_usage usage[] = {
+		DMA_RESV_USAGE_BOOKKEEP, DMA_RESV_USAGE_WRITE,
+		DMA_RESV_USAGE_BOOKKEEP, DMA_RESV_USAGE_KERNEL,
+		DMA_RESV_USAGE_BOOKKEEP, DMA_RESV_USAGE_READ,
+		DMA_RESV_USAGE_BOOKKEEP,
+	};
+	struct st_fence *f[ARRAY_SIZE(usage)], *others[ARRAY_SIZE(usage)];
+	struct st_buf *buf = st_buf(test);
+	struct st_waiter *in, *out;
+	unsigned int n = 0, i;
+
+	for (i = 0; i < ARRAY_SIZE(usage); i++) {
+		f[i] = st_add(test, buf, usage[i]);
+		if (usage[i] != DMA_RESV_USAGE_BOOKKEEP)
+			others[n++] = f[i];
+	}
+	/* Whoever adds a fence asks those that are there: from here on */
+	for (i = 0; i < ARRAY_SIZE(usage); i++)
+		WRITE_ONCE(f[i]->shunned, usage[i] == DMA_RESV_USAGE_BOOKKEEP);
+
+	buf->dmabuf->cb_in.last = last;
+	buf->dmabuf->cb_out.last = last;
+	in = st_wait(test, buf, ST_IN);
+	out = st_wait(test, buf, ST_OUT);
+	st_shuffle(test->priv, others, n, order);
+	for (i = 0; i < n; i++) {
+		st_poll(buf, ST_INOUT);
+		if (irq)
+			st_signal_irq(others[i]);
+		else
+			st_signal(others[i]);
+		st_settle(buf);
+		st_poll(buf, ST_INOUT);
+	}
+	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
+
+	for (i = 0; i < ARRAY_SIZE(usage); i++) {
+		WRITE_ONCE(f[i]->shunned, false);
+		KUNIT_EXPECT_FALSE(test, READ_ONCE(f[i]->asked_shunned));
+		if (usage[i] != DMA_RESV_USAGE_BOOKKEEP)
+			continue;
+		KUNIT_EXPECT_EQ(test, f[i]->enabled, 0U);
+		KUNIT_EXPECT_EQ(test, st_fence_callbacks(f[i]), 0U);
+		KUNIT_EXPECT_EQ(test, st_refs(f[i]), 2U);
+	}
+	st_cleanup(test);
+}
+
+static void anycontext_bookkeep_fences_are_left_alone(struct kunit *test)
+{
+	enum st_order order;
+
+	for (order = ST_IN_ORDER; order <= ST_RANDOM; order++) {
+		st_leave_alone(test, false, order, false);
+		st_leave_alone(test, false, order, true);
+		st_leave_alone(test, true, order, false);
+		st_leave_alone(test, true, order, true);
+	}
+}
+
+#define ST_TORN_SLOTS	256
+#define ST_TORN_ROUNDS	100
+
+/* Interrupts who is replacing one fence by another, and signals a third */
+struct st_torn {
+	struct hrtimer timer;
+	struct task_struct *task;
+	struct st_fence *slots[ST_TORN_SLOTS];
+	struct st_fence *both[2];
+	struct st_fence *f;
+	struct st_waiter *w;
+	bool writing;
+	bool done;
+	unsigned int hits;	/* came while it was writing */
+	unsigned int late;	/* did not wake at once */
+};
+
+static enum hrtimer_restart st_torn_timer(struct hrtimer *timer)
+{
+	struct st_torn *t = container_of(timer, struct st_torn, timer);
+	int wakes = atomic_read(&t->w->wakes);
+
+	if (current != t->task) {
+		hrtimer_forward_now(timer, ns_to_ktime(ST_CHAIN_US * NSEC_PER_USEC));
+		return HRTIMER_RESTART;
+	}
+
+	t->hits += READ_ONCE(t->writing);
+	st_signal(t->f);
+	/* For both directions in one go, or for each */
+	t->late += atomic_read(&t->w->wakes) == wakes;
+	WRITE_ONCE(t->done, true);
+
+	return HRTIMER_NORESTART;
+}
+
+/*
+ * The look of a callback, in hard interrupt context, at a list that the very CPU
+ * it runs on was about to change. To wait until that is done would be to wait for
+ * ever, and there is no need to: the old fence has signaled, and so has the new one.
+ */
+static void anycontext_a_writer_that_was_interrupted(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct dma_resv *resv = buf->dmabuf->resv;
+	unsigned int round, cur = 0, replaced = 0, i;
+	unsigned long end;
+	struct st_torn *t;
+	bool good;
+	int ret;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		kunit_skip(test, "no fence signals in an interrupt on PREEMPT_RT");
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t);
+	t->task = current;
+	t->w = st_waiter(test, buf, ST_INOUT);
+	hrtimer_setup(&t->timer, st_torn_timer, CLOCK_MONOTONIC, ST_TIMER_MODE);
+	for (i = 0; i < ARRAY_SIZE(t->slots); i++)
+		t->slots[i] = st_fence(test, ST_ENABLE_TRUE);
+	for (i = 0; i < ARRAY_SIZE(t->both); i++) {
+		t->both[i] = st_fence(test, ST_ENABLE_TRUE);
+		st_signal(t->both[i]);
+	}
+
+	/* One of the two, both of which have signaled, is in all slots */
+	dma_resv_lock(resv, NULL);
+	ret = dma_resv_reserve_fences(resv, ARRAY_SIZE(t->slots));
+	good = !ret;
+	for (i = 0; good && i < ARRAY_SIZE(t->slots); i++)
+		dma_resv_add_fence(resv, &t->slots[i]->base, DMA_RESV_USAGE_WRITE);
+	for (i = 0; good && i < ARRAY_SIZE(t->slots); i++)
+		dma_resv_replace_fences(resv, t->slots[i]->base.context,
+					&t->both[0]->base, DMA_RESV_USAGE_WRITE);
+
+	/* Where the timer is */
+	migrate_disable();
+	for (round = 0; good && round < ST_TORN_ROUNDS; round++) {
+		t->done = false;
+		t->f = st_fence(test, ST_ENABLE_TRUE);
+		/* The callbacks are on a fence that is not in the list any more */
+		dma_resv_add_fence(resv, &t->f->base, DMA_RESV_USAGE_WRITE);
+		good = !st_look(t->w);
+		dma_resv_replace_fences(resv, t->f->base.context, &t->both[cur]->base,
+					DMA_RESV_USAGE_WRITE);
+
+		hrtimer_start(&t->timer, ns_to_ktime((ST_CHAIN_US + round) * NSEC_PER_USEC),
+			      ST_TIMER_MODE);
+		for (end = jiffies + ST_TIMEOUT;
+		     !READ_ONCE(t->done) && time_before(jiffies, end); cur = !cur) {
+			WRITE_ONCE(t->writing, true);
+			dma_resv_replace_fences(resv, t->both[cur]->base.context,
+						&t->both[!cur]->base,
+						DMA_RESV_USAGE_WRITE);
+			WRITE_ONCE(t->writing, false);
+			replaced++;
+			cond_resched();
+		}
+		hrtimer_cancel(&t->timer);
+		good = good && t->done && st_poll(buf, ST_INOUT) == ST_INOUT;
+	}
+	migrate_enable();
+	dma_resv_unlock(resv);
+
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_EXPECT_TRUE(test, good);
+	KUNIT_EXPECT_EQ(test, t->late, 0U);
+	KUNIT_EXPECT_GT(test, t->hits, ST_TORN_ROUNDS / 4U);
+	kunit_info(test, "%u of %u interrupts came while fences were replaced, %u times\n",
+		   t->hits, round, replaced);
 }
 
 struct st_enabler {
@@ -3344,6 +3797,9 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(exact_fences_which_signal_when_enabled),
 	KUNIT_CASE(exact_an_array_or_a_chain_is_one_fence),
 	KUNIT_CASE(exact_poll_agrees_with_dma_resv_at_every_step),
+	KUNIT_CASE_PARAM(exact_a_buffer_that_is_never_idle_is_never_ready,
+			 st_never_idle_gen_params),
+	KUNIT_CASE(exact_a_buffer_that_is_never_idle_wakes_nobody),
 	KUNIT_CASE_PARAM(one_wakeup_for_any_number_of_fences,
 			 st_pattern_gen_params),
 	KUNIT_CASE_PARAM(one_wakeup_when_fences_signal_in_a_burst,
@@ -3384,6 +3840,8 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE_PARAM(anycontext_hard_interrupt, st_pattern_gen_params),
 	KUNIT_CASE_PARAM(anycontext_timers, st_pattern_gen_params),
 	KUNIT_CASE(anycontext_an_interrupt_before_arming_returns),
+	KUNIT_CASE(anycontext_bookkeep_fences_are_left_alone),
+	KUNIT_CASE(anycontext_a_writer_that_was_interrupted),
 	KUNIT_CASE(anycontext_another_cpu),
 	KUNIT_CASE(anycontext_another_cpu_while_enabling),
 	KUNIT_CASE(anycontext_a_fence_added_on_another_cpu_while_claiming),

@@ -7,12 +7,16 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/aio_abi.h>
+#include <linux/time_types.h>
 
 #ifdef HAVE_LIBURING
 #include <liburing.h>
@@ -28,6 +32,8 @@ struct poller {
 	int epfd;
 	int outer_epfd;
 	struct poll_ring *ring;
+	aio_context_t aio;
+	struct iocb iocb;
 	bool submitted;
 };
 
@@ -42,6 +48,7 @@ static const char * const wait_kind_names[WAIT_KINDS] = {
 	[WAIT_EPOLL_NESTED] = "epoll_nested",
 	[WAIT_IO_URING] = "io_uring",
 	[WAIT_IO_URING_MULTISHOT] = "io_uring_multishot",
+	[WAIT_AIO] = "aio",
 };
 
 const char *wait_kind_name(enum wait_kind kind)
@@ -52,6 +59,11 @@ const char *wait_kind_name(enum wait_kind kind)
 static bool kind_is_io_uring(enum wait_kind kind)
 {
 	return kind == WAIT_IO_URING || kind == WAIT_IO_URING_MULTISHOT;
+}
+
+bool wait_kind_is_request(enum wait_kind kind)
+{
+	return kind_is_io_uring(kind) || kind == WAIT_AIO;
 }
 
 static bool kind_is_epoll(enum wait_kind kind)
@@ -92,22 +104,27 @@ static int wait_select(struct poller *p, int timeout_ms)
 		.tv_sec = timeout_ms / 1000,
 		.tv_usec = timeout_ms % 1000 * 1000,
 	};
-	fd_set in, out;
+	fd_set in, out, other;
 	int events = 0;
 
 	FD_ZERO(&in);
 	FD_ZERO(&out);
+	FD_ZERO(&other);
 	if (p->events & POLLIN)
 		FD_SET(p->fd, &in);
 	if (p->events & POLLOUT)
 		FD_SET(p->fd, &out);
+	if (p->events & POLLPRI)
+		FD_SET(p->fd, &other);
 
-	if (select(p->fd + 1, &in, &out, NULL, &tv) < 0)
+	if (select(p->fd + 1, &in, &out, &other, &tv) < 0)
 		return -errno;
 	if (FD_ISSET(p->fd, &in))
 		events |= POLLIN;
 	if (FD_ISSET(p->fd, &out))
 		events |= POLLOUT;
+	if (FD_ISSET(p->fd, &other))
+		events |= POLLPRI;
 	return events;
 }
 
@@ -315,6 +332,87 @@ static int wait_io_uring(struct poller *p, int timeout_ms)
 }
 
 /*
+ * aio, for which C libraries have nothing
+ */
+
+/* Without the one of time64 that 32 bit machines have besides. */
+#ifdef SYS_io_getevents
+static int open_aio(struct poller *p)
+{
+	return syscall(SYS_io_setup, 1, &p->aio) ? -errno : 0;
+}
+
+static int submit_aio(struct poller *p)
+{
+	struct iocb *iocb = &p->iocb;
+
+	memset(iocb, 0, sizeof(*iocb));
+	iocb->aio_lio_opcode = IOCB_CMD_POLL;
+	iocb->aio_fildes = p->fd;
+	iocb->aio_buf = (uint16_t)p->events;
+	return syscall(SYS_io_submit, p->aio, 1, &iocb) == 1 ? 0 : -errno;
+}
+
+/* Nothing is ready of a request that completes only because it was cancelled. */
+static int wait_aio(struct poller *p, int timeout_ms)
+{
+	struct __kernel_old_timespec ts = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_nsec = timeout_ms % 1000 * 1000000L,
+	};
+	struct io_event done;
+	int ret;
+
+	if (!p->submitted) {
+		ret = submit_aio(p);
+		if (ret)
+			return ret;
+		p->submitted = true;
+	}
+
+	ret = syscall(SYS_io_getevents, p->aio, 1, 1, &done, &ts);
+	if (ret <= 0)
+		return ret ? -errno : 0;
+	p->submitted = false;
+	return done.res ? done.res : -ECANCELED;
+}
+
+/* To cancel it says that this is on its way, or that it has completed already. */
+static int cancel_aio(struct poller *p)
+{
+	struct io_event unused;
+
+	if (!p->submitted || !syscall(SYS_io_cancel, p->aio, &p->iocb, &unused))
+		return 0;
+	return errno == EINPROGRESS || errno == EINVAL ? 0 : -errno;
+}
+
+static void close_aio(struct poller *p)
+{
+	syscall(SYS_io_destroy, p->aio);
+}
+#else
+static int open_aio(struct poller *p)
+{
+	return -EOPNOTSUPP;
+}
+
+static int wait_aio(struct poller *p, int timeout_ms)
+{
+	return -EOPNOTSUPP;
+}
+
+static int cancel_aio(struct poller *p)
+{
+	return -EOPNOTSUPP;
+}
+
+static void close_aio(struct poller *p)
+{
+}
+#endif
+
+/*
  * One face for all of them
  */
 
@@ -337,6 +435,8 @@ struct poller *poller_open(enum wait_kind kind, int fd, short events)
 		ret = p->ring ? 0 : -errno;
 	} else if (kind_is_epoll(kind)) {
 		ret = open_epoll(p);
+	} else if (kind == WAIT_AIO) {
+		ret = open_aio(p);
 	}
 	if (!ret)
 		return p;
@@ -352,6 +452,8 @@ int poller_wait(struct poller *p, int timeout_ms)
 		return wait_io_uring(p, timeout_ms);
 	if (kind_is_epoll(p->kind))
 		return wait_epoll(p, timeout_ms);
+	if (p->kind == WAIT_AIO)
+		return wait_aio(p, timeout_ms);
 	if (p->kind == WAIT_SELECT)
 		return wait_select(p, timeout_ms);
 	return wait_poll(p, timeout_ms);
@@ -364,6 +466,8 @@ int poller_rearm(struct poller *p)
 
 int poller_cancel(struct poller *p)
 {
+	if (p->kind == WAIT_AIO)
+		return cancel_aio(p);
 	return poll_ring_cancel(p->ring, POLLER_TAG);
 }
 
@@ -371,6 +475,8 @@ void poller_close(struct poller *p)
 {
 	if (p->ring)
 		poll_ring_close(p->ring);
+	if (p->aio)
+		close_aio(p);
 	if (p->outer_epfd >= 0)
 		close(p->outer_epfd);
 	if (p->epfd >= 0)
@@ -399,23 +505,26 @@ int wait_now(enum wait_kind kind, int fd, short events)
 	return ret;
 }
 
-static const char *io_uring_missing(enum wait_kind kind)
+static const char *request_missing(enum wait_kind kind)
 {
 	int pipefd[2];
 	int ret;
 
 #ifndef HAVE_LIBURING
-	return "built without liburing (2.2 or newer)";
+	if (kind_is_io_uring(kind))
+		return "built without liburing (2.2 or newer)";
 #endif
 	/* the far end is always writable */
 	if (pipe(pipefd))
-		return "no pipe to try io_uring with";
+		return "no pipe to try it with";
 	ret = wait_now(kind, pipefd[1], POLLOUT);
 	close(pipefd[0]);
 	close(pipefd[1]);
 
 	if (ret == POLLOUT)
 		return NULL;
+	if (kind == WAIT_AIO)
+		return "this kernel has no aio, or no IOCB_CMD_POLL";
 	return kind == WAIT_IO_URING ? "this kernel has no io_uring" :
 				       "this kernel has no multishot poll in io_uring";
 }
@@ -425,8 +534,8 @@ const char *wait_kind_missing(enum wait_kind kind)
 	static const char *missing[WAIT_KINDS];
 	static bool known[WAIT_KINDS];
 
-	if (kind_is_io_uring(kind) && !known[kind]) {
-		missing[kind] = io_uring_missing(kind);
+	if (wait_kind_is_request(kind) && !known[kind]) {
+		missing[kind] = request_missing(kind);
 		known[kind] = true;
 	}
 	return missing[kind];

@@ -2,7 +2,7 @@
 /*
  * Every way there is to wait for a file, behind one face.
  *
- * Events are those of poll(2), which epoll and io_uring share, and select(2)
+ * Events are those of poll(2), which epoll, io_uring and aio share, and select(2)
  * is translated. A wait returns the events that are ready, 0 when none became
  * so in time, or -errno.
  */
@@ -25,6 +25,7 @@ enum wait_kind {
 	WAIT_EPOLL_NESTED,
 	WAIT_IO_URING,
 	WAIT_IO_URING_MULTISHOT,
+	WAIT_AIO,
 	WAIT_KINDS,
 };
 
@@ -34,9 +35,15 @@ const char *wait_kind_name(enum wait_kind kind);
 const char *wait_kind_missing(enum wait_kind kind);
 
 /*
+ * Whether it waits by a request, of io_uring or aio. That refers to the file until
+ * it completes, which it does with what it was woken with, or is cancelled.
+ */
+bool wait_kind_is_request(enum wait_kind kind);
+
+/*
  * A file that is being watched in one of the ways. What a kind keeps in the
- * kernel between two waits (an epoll instance, a request of io_uring) stays
- * there from one call of poller_wait() to the next.
+ * kernel between two waits (an epoll instance, a request of io_uring or aio)
+ * stays there from one call of poller_wait() to the next.
  */
 struct poller;
 
@@ -44,7 +51,7 @@ struct poller *poller_open(enum wait_kind kind, int fd, short events);
 int poller_wait(struct poller *p, int timeout_ms);
 /* epoll: EPOLL_CTL_MOD with the same events as before */
 int poller_rearm(struct poller *p);
-/* io_uring: takes the request back; what it completed with is left to wait for */
+/* takes a request back; what it completes with, or -ECANCELED, is left to wait for */
 int poller_cancel(struct poller *p);
 void poller_close(struct poller *p);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What poll(), select(), epoll and io_uring may expect of a dma-buf.
+ * What poll(), select(), epoll, io_uring and aio may expect of a dma-buf.
  *
  * Each fixture is one line of that contract and each test one sentence of it,
  * run on buffers of several exporters with fences from several sources:
@@ -527,6 +527,11 @@ POLL_TEST(exact, io_uring_reports_what_is_ready)
 	check_reports(_metadata, &self->t, WAIT_IO_URING);
 }
 
+POLL_TEST(exact, aio_reports_what_is_ready)
+{
+	check_reports(_metadata, &self->t, WAIT_AIO);
+}
+
 POLL_TEST(exact, level_triggered_epoll_keeps_reporting)
 {
 	struct poller *p = open_poller(_metadata, &self->t, WAIT_EPOLL_LT, POLLIN);
@@ -610,6 +615,11 @@ POLL_TEST(no_lost_wakeup, epoll_nested_wakes_when_the_fences_signal)
 POLL_TEST(no_lost_wakeup, io_uring_wakes_when_the_fences_signal)
 {
 	check_wakes(_metadata, &self->t, WAIT_IO_URING);
+}
+
+POLL_TEST(no_lost_wakeup, aio_wakes_when_the_fences_signal)
+{
+	check_wakes(_metadata, &self->t, WAIT_AIO);
 }
 
 static void check_wakes_after_the_last(struct __test_metadata *_metadata,
@@ -830,6 +840,11 @@ POLL_TEST(no_lost_wakeup, io_uring_that_leaves_leaves_others_waiting)
 	check_leaving_leaves_others(_metadata, &self->t, WAIT_IO_URING);
 }
 
+POLL_TEST(no_lost_wakeup, aio_that_leaves_leaves_others_waiting)
+{
+	check_leaving_leaves_others(_metadata, &self->t, WAIT_AIO);
+}
+
 static void check_cancel(struct __test_metadata *_metadata,
 			 struct poll_test *t, enum wait_kind kind)
 {
@@ -843,7 +858,7 @@ static void check_cancel(struct __test_metadata *_metadata,
 	EXPECT_EQ(-ECANCELED, poller_wait(p, GIVE_UP_MS));
 	expect_undisturbed(_metadata, w);
 
-	/* another request of the same ring is as good as the first */
+	/* another request of the same poller is as good as the first */
 	EXPECT_EQ(0, poller_wait(p, 0));
 	signal_fence(_metadata, &fence);
 	expect_woken(_metadata, w, POLLIN);
@@ -855,6 +870,11 @@ static void check_cancel(struct __test_metadata *_metadata,
 POLL_TEST(no_lost_wakeup, io_uring_request_can_be_cancelled_while_pending)
 {
 	check_cancel(_metadata, &self->t, WAIT_IO_URING);
+}
+
+POLL_TEST(no_lost_wakeup, aio_request_can_be_cancelled_while_pending)
+{
+	check_cancel(_metadata, &self->t, WAIT_AIO);
 }
 
 POLL_TEST(no_lost_wakeup, sleeper_is_woken_after_its_descriptor_was_closed)
@@ -969,7 +989,7 @@ static long count_wakeups(struct __test_metadata *_metadata,
 		waiter_wait_asleep(w, 1);
 	} while (set.signaled < set.n && !waiter_returned(w));
 	EXPECT_EQ(events, waiter_join(w, &wakeups));
-	/* io_uring believes a wake-up, and completes early if it comes early */
+	/* a request believes a wake-up, and completes early if it comes early */
 	EXPECT_EQ(1, left) {
 		TH_LOG("returned with %ld of %d fences pending", left - 1, n);
 	}
@@ -1105,6 +1125,11 @@ POLL_TEST(one_wakeup, io_uring_is_woken_once_for_eight_fences)
 	check_one_wakeup(_metadata, &self->t, WAIT_IO_URING, 8, READS, IN_ORDER);
 }
 
+POLL_TEST(one_wakeup, aio_is_woken_once_for_eight_fences)
+{
+	check_one_wakeup(_metadata, &self->t, WAIT_AIO, 8, READS, IN_ORDER);
+}
+
 POLL_TEST(one_wakeup, adding_fences_does_not_wake)
 {
 	struct poll_test *t = &self->t;
@@ -1155,15 +1180,9 @@ static void expect_freed(struct __test_metadata *_metadata, struct poll_test *t,
 	EXPECT_EQ(0, count);
 }
 
-/* A request of io_uring refers to its file, as a descriptor does. */
-static bool request_holds_file(enum wait_kind kind)
-{
-	return kind == WAIT_IO_URING || kind == WAIT_IO_URING_MULTISHOT;
-}
-
 static int freed_within(enum wait_kind kind)
 {
-	return request_holds_file(kind) ? SOON : AT_ONCE;
+	return wait_kind_is_request(kind) ? SOON : AT_ONCE;
 }
 
 static void check_last_close_frees(struct __test_metadata *_metadata,
@@ -1173,13 +1192,13 @@ static void check_last_close_frees(struct __test_metadata *_metadata,
 	struct poller *p = open_poller(_metadata, t, kind, POLLIN | POLLOUT);
 
 	EXPECT_EQ(0, poller_wait(p, 0));
-	if (request_holds_file(kind))
+	if (wait_kind_is_request(kind))
 		poller_close(p);
 	dmabuf_close(&t->buf);
 	expect_freed(_metadata, t, freed_within(kind));
 
 	signal_fence(_metadata, &fence);
-	if (!request_holds_file(kind))
+	if (!wait_kind_is_request(kind))
 		poller_close(p);
 	fence_close(&fence);
 }
@@ -1232,6 +1251,11 @@ POLL_TEST(neutral, last_close_after_io_uring_frees_the_buffer)
 POLL_TEST(neutral, last_close_after_io_uring_multishot_frees_the_buffer)
 {
 	check_last_close_frees(_metadata, &self->t, WAIT_IO_URING_MULTISHOT);
+}
+
+POLL_TEST(neutral, last_close_after_aio_frees_the_buffer)
+{
+	check_last_close_frees(_metadata, &self->t, WAIT_AIO);
 }
 
 POLL_TEST(neutral, polling_a_busy_buffer_holds_no_file_reference)
@@ -1443,6 +1467,16 @@ POLL_TEST(neutral, exit_of_the_last_io_uring_user_frees_the_buffer)
 POLL_TEST(neutral, killing_the_last_io_uring_sleeper_frees_the_buffer)
 {
 	check_kill_frees(_metadata, &self->t, WAIT_IO_URING);
+}
+
+POLL_TEST(neutral, exit_of_the_last_aio_user_frees_the_buffer)
+{
+	check_exit_frees(_metadata, &self->t, WAIT_AIO);
+}
+
+POLL_TEST(neutral, killing_the_last_aio_sleeper_frees_the_buffer)
+{
+	check_kill_frees(_metadata, &self->t, WAIT_AIO);
 }
 
 /*
@@ -1695,6 +1729,77 @@ POLL_TEST(quiet, polling_a_busy_buffer_wakes_no_sleeper)
 				   POLLIN | POLLOUT);
 	check_polling_wakes_nobody(_metadata, &self->t, WAIT_EPOLL_LT, FENCE_WRITE,
 				   POLLIN | POLLOUT);
+}
+
+/*
+ * Who waits for what a buffer never reports, such as an error, sleeps on. A
+ * wake-up that names no event would be for them as well.
+ */
+static void check_completion_wakes_no(struct __test_metadata *_metadata,
+				      struct poll_test *t, enum wait_kind kind,
+				      short events)
+{
+	static const enum fence_usage usages[] = { FENCE_WRITE, FENCE_READ, FENCE_WRITE };
+	struct waiter *w = start_waiter(_metadata, t, kind, events);
+	struct waiter *in, *out;
+	struct fence fence;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(usages); i++) {
+		fence = add_fence(_metadata, t, usages[i]);
+		in = NULL;
+		if (usages[i] == FENCE_WRITE)
+			in = start_waiter(_metadata, t, WAIT_POLL, POLLIN);
+		out = start_waiter(_metadata, t, WAIT_EPOLL_LT, POLLOUT);
+		signal_fence(_metadata, &fence);
+		if (in)
+			expect_woken(_metadata, in, POLLIN);
+		expect_woken(_metadata, out, POLLOUT);
+		fence_close(&fence);
+	}
+	expect_undisturbed(_metadata, w);
+	/* it sleeps until this process ends */
+}
+
+POLL_TEST(quiet, completion_wakes_no_poll_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, POLLRDHUP);
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, POLLERR);
+	check_completion_wakes_no(_metadata, t, WAIT_POLL, 0);
+	check_completion_wakes_no(_metadata, t, WAIT_PPOLL, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_SELECT, POLLPRI);
+}
+
+POLL_TEST(quiet, completion_wakes_no_epoll_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_LT, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_LT, POLLRDHUP);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_LT, POLLERR);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_ET, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_ONESHOT, POLLRDHUP);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_EXCLUSIVE, POLLERR);
+	check_completion_wakes_no(_metadata, t, WAIT_EPOLL_NESTED, POLLPRI);
+}
+
+POLL_TEST(quiet, completion_wakes_no_io_uring_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_IO_URING, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_IO_URING, POLLRDHUP);
+}
+
+POLL_TEST(quiet, completion_wakes_no_aio_for_other_events)
+{
+	struct poll_test *t = &self->t;
+
+	check_completion_wakes_no(_metadata, t, WAIT_AIO, POLLPRI);
+	check_completion_wakes_no(_metadata, t, WAIT_AIO, POLLRDHUP);
 }
 
 /*
@@ -2038,6 +2143,36 @@ POLL_TEST(names, sleepers_under_the_other_names_are_woken)
 	check_wakes_for(_metadata, t, WAIT_POLL, POLLWRNORM, FENCE_READ);
 	check_wakes_for(_metadata, t, WAIT_EPOLL_ET, POLLRDNORM, FENCE_WRITE);
 	check_wakes_for(_metadata, t, WAIT_EPOLL_ET, POLLWRNORM, FENCE_READ);
+}
+
+/*
+ * poll() and epoll look again when they are woken. A request may take what it was
+ * woken with for the answer, and gets no other name than those it has asked for.
+ */
+static void check_told_what_was_asked_for(struct __test_metadata *_metadata,
+					  struct poll_test *t, enum wait_kind kind)
+{
+	static const short in[] = { POLLIN, POLLRDNORM, POLLIN | POLLRDNORM };
+	static const short out[] = { POLLOUT, POLLWRNORM, POLLOUT | POLLWRNORM };
+	unsigned int i;
+
+	ASSERT_EQ(POLLRDNORM | POLLWRNORM, poll_now(t, POLLRDNORM | POLLWRNORM));
+	for (i = 0; i < ARRAY_SIZE(in); i++) {
+		check_wakes_for(_metadata, t, kind, in[i], FENCE_WRITE);
+		check_wakes_for(_metadata, t, kind, out[i], FENCE_WRITE);
+		check_wakes_for(_metadata, t, kind, out[i], FENCE_READ);
+		check_wakes_for(_metadata, t, kind, in[i] | out[i], FENCE_WRITE);
+	}
+}
+
+POLL_TEST(names, io_uring_is_told_what_it_has_asked_for)
+{
+	check_told_what_was_asked_for(_metadata, &self->t, WAIT_IO_URING);
+}
+
+POLL_TEST(names, aio_is_told_what_it_has_asked_for)
+{
+	check_told_what_was_asked_for(_metadata, &self->t, WAIT_AIO);
 }
 
 /* A timeline of sw_sync that is closed ends its fences with -ENOENT. */

@@ -55,6 +55,9 @@
 #define MAX_STEPS	160
 #define MAX_ARGS	4
 #define MAX_TEXT	(MAX_STEPS * 48)
+/* A relay: how often one fence follows the other, and who stands in between. */
+#define RELAY_STEPS	24
+#define RELAY_CROWD	192
 
 /* What io_uring or a socket held is dropped behind one's back. */
 #define SOON_MS		GIVE_UP_MS
@@ -153,6 +156,8 @@ struct buffer {
 	/* once somebody else was involved the last reference may go late */
 	bool late;
 	struct fences fences[2];
+	/* a relay is going on, see op_relay() */
+	bool relay[2];
 	bool owed[2];
 };
 
@@ -284,9 +289,11 @@ static bool pending(const struct fences *f)
 
 static short ready(const struct buffer *b)
 {
-	if (pending(&b->fences[FENCE_WRITE]))
+	if (b->relay[FENCE_WRITE] || pending(&b->fences[FENCE_WRITE]))
 		return 0;
-	return pending(&b->fences[FENCE_READ]) ? IN_BITS : IN_BITS | OUT_BITS;
+	if (b->relay[FENCE_READ] || pending(&b->fences[FENCE_READ]))
+		return IN_BITS;
+	return IN_BITS | OUT_BITS;
 }
 
 static void add_fences(struct fences *to, const struct fences *from)
@@ -344,11 +351,6 @@ static bool multishot_is_safe(void)
 static enum line line_of(enum line line, short events)
 {
 	return events & MAIN_BITS ? line : NAMES;
-}
-
-static bool is_request(enum wait_kind kind)
-{
-	return kind == WAIT_IO_URING || kind == WAIT_IO_URING_MULTISHOT;
 }
 
 /*
@@ -957,7 +959,7 @@ static bool op_sleep(const uint8_t *arg)
 
 	if (s->waiter || !b->nfds || !events || events & ready(b) ||
 	    kind >= WAIT_KINDS || kind == WAIT_EPOLL_EXCLUSIVE || ignored[QUIET] ||
-	    (kind == WAIT_SELECT && events & ~MAIN_BITS) || (is_request(kind) && !ring))
+	    (kind == WAIT_SELECT && events & ~MAIN_BITS) || wait_kind_missing(kind))
 		return false;
 
 	*s = (struct sleeper) {
@@ -966,13 +968,13 @@ static bool op_sleep(const uint8_t *arg)
 		.events = events,
 		.fd = dup(b->fds[0]),
 		/* its descriptor, and what the kernel holds while it sleeps */
-		.held = kind < WAIT_EPOLL_LT || is_request(kind) ? 2 : 1,
+		.held = kind < WAIT_EPOLL_LT || wait_kind_is_request(kind) ? 2 : 1,
 	};
 	must(s->fd >= 0, "dup");
 	s->waiter = waiter_start(kind, s->fd, events);
 	must(s->waiter, "thread");
 	b->held += s->held;
-	b->late |= is_request(kind);
+	b->late |= wait_kind_is_request(kind);
 	look(b, events);
 	asleep = !waiter_wait_asleep(s->waiter, 1);
 	check(line_of(EXACT, events), asleep, "%s does not sleep for %#x on a busy buffer",
@@ -1032,7 +1034,7 @@ static void check_woken(struct sleeper *s)
 
 	got = waiter_join(s->waiter, &wakeups);
 	missing = s->partly && got & IN_BITS ? 0 : expected & ~got;
-	check(line_of(is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events),
+	check(line_of(wait_kind_is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events),
 	      got > 0 && !(got & ~expected & MAIN_BITS),
 	      "a sleeper in %s returns with %#x, ready is %#x", name, got, expected);
 	/* and would have to be woken again for the rest */
@@ -1059,7 +1061,7 @@ static void check_sleepers(void)
 			check_woken(s);
 			continue;
 		}
-		line = line_of(is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events);
+		line = line_of(wait_kind_is_request(s->kind) ? ONE_WAKEUP : EXACT, s->events);
 		if (check(line, !waiter_returned(s->waiter),
 			  "a sleeper in %s returns while %#x is busy",
 			  wait_kind_name(s->kind), s->events))
@@ -1067,6 +1069,137 @@ static void check_sleepers(void)
 		waiter_join(s->waiter, NULL);
 		end_sleeper(s);
 	}
+}
+
+/*
+ * Relays: another thread adds fences, each before it signals the last one, so that
+ * one is pending at every instant. Looks meanwhile must not miss that.
+ */
+static struct relay {
+	bool open;
+	int lines[2];
+	uint32_t points[2];
+	unsigned int last;
+	/* read fences that stay pending, between the slots of the two lines */
+	int crowd[RELAY_CROWD];
+	uint32_t crowd_point;
+	int fd;
+	enum fence_usage usage;
+	atomic_bool over;
+} relay;
+
+static void open_relay(void)
+{
+	int i;
+
+	if (relay.open)
+		return;
+	memset(&relay, 0, sizeof(relay));
+	for (i = 0; i < 2; i++) {
+		relay.lines[i] = sw_sync_timeline();
+		must(relay.lines[i] >= 0, "timeline");
+	}
+	for (i = 0; i < RELAY_CROWD; i++) {
+		relay.crowd[i] = sw_sync_timeline();
+		must(relay.crowd[i] >= 0, "timeline");
+	}
+	relay.open = true;
+}
+
+static int relay_fence(int timeline, uint32_t point, enum fence_usage usage)
+{
+	int fd = sw_sync_fence(timeline, point);
+
+	must(fd >= 0, "fence");
+	must(!dmabuf_import_sync_file(relay.fd, fd, usage), "import");
+	return fd;
+}
+
+/* With nothing between the two that does not have to be. */
+static void relay_step(void)
+{
+	unsigned int next = !relay.last;
+	int fd = relay_fence(relay.lines[next], ++relay.points[next], relay.usage);
+
+	must(!sw_sync_inc(relay.lines[relay.last], 1), "inc");
+	close(fd);
+	relay.last = next;
+}
+
+static void *run_relay(void *arg)
+{
+	int i;
+
+	for (i = 0; i < RELAY_STEPS; i++)
+		relay_step();
+	atomic_store(&relay.over, true);
+	return NULL;
+}
+
+static void begin_relay(struct buffer *b, enum fence_usage usage)
+{
+	int i;
+
+	open_relay();
+	relay.fd = b->fds[0];
+	relay.usage = usage;
+	atomic_store(&relay.over, false);
+	close(relay_fence(relay.lines[relay.last], ++relay.points[relay.last], usage));
+	b->relay[usage] = true;
+
+	/* those who look at read fences would see nothing but these */
+	if (usage == FENCE_READ)
+		return;
+	relay.crowd_point++;
+	for (i = 0; i < RELAY_CROWD; i++)
+		close(relay_fence(relay.crowd[i], relay.crowd_point, FENCE_READ));
+	b->relay[FENCE_READ] = true;
+}
+
+static void end_relay(struct buffer *b)
+{
+	int i;
+
+	must(!sw_sync_inc(relay.lines[relay.last], 1), "inc");
+	for (i = 0; i < RELAY_CROWD && relay.usage == FENCE_WRITE; i++)
+		must(!sw_sync_inc(relay.crowd[i], 1), "inc");
+	memset(b->relay, 0, sizeof(b->relay));
+	wake(b, true);
+}
+
+/* Returns once nothing has happened that should not have, with a fence pending. */
+static void look_at_relay(struct buffer *b, uint8_t buffer)
+{
+	const uint8_t both[MAX_ARGS] = { buffer, 3 };
+	uint8_t watch[MAX_ARGS] = { 0 };
+
+	op_poll(both);
+	for (watch[0] = 0; watch[0] < WATCHES; watch[0]++) {
+		if (watches[watch[0]].buffer == b)
+			op_wait(watch);
+	}
+	if (ring)
+		check_requests();
+	check_sleepers();
+}
+
+static bool op_relay(const uint8_t *arg)
+{
+	struct buffer *b = &buffers[arg[0]];
+	pthread_t thread;
+
+	if (!b->nfds)
+		return false;
+	begin_relay(b, arg[1]);
+	must(!pthread_create(&thread, NULL, run_relay, NULL), "thread");
+	do {
+		look_at_relay(b, arg[0]);
+	} while (!atomic_load(&relay.over));
+	pthread_join(thread, NULL);
+	/* a request that has completed since must not pass for one that was right */
+	look_at_relay(b, arg[0]);
+	end_relay(b);
+	return true;
 }
 
 /*
@@ -1107,6 +1240,7 @@ static const struct op_type {
 	{ "cancel",	"R",	 1, op_cancel },
 	{ "sleep",	"ZBKM",	20, op_sleep },
 	{ "look",	"Z",	 3, op_look },
+	{ "relay",	"BU",	 1, op_relay },
 };
 
 static const struct arg_type {
@@ -1515,6 +1649,7 @@ static bool try_program(const struct program *p, int patience_ms,
 		memset(watches, 0, sizeof(watches));
 		memset(requests, 0, sizeof(requests));
 		memset(sleepers, 0, sizeof(sleepers));
+		relay.open = false;
 		any_late = false;
 		any_array = false;
 		give_up_ms = patience_ms;
@@ -1640,6 +1775,10 @@ static const struct known_program {
 	{ EXACT, "replaced_fence_of_an_ended_timeline",
 	  "timeline 0; buffer 0 0; fence 0 0 1; import 0 0 write; poll 0 in+out; "
 	  "fence 1 0 2; import 0 1 write; drop 0; drop 1; end 0; poll 0 in+out" },
+	{ EXACT, "one_fence_follows_the_other",
+	  "buffer 0 0; watch 0 0 epoll_lt in; relay 0 write; relay 0 write; relay 0 write; "
+	  "relay 0 write; relay 0 write; relay 0 write; relay 0 write; relay 0 write; "
+	  "relay 0 write; relay 0 write; relay 0 read; relay 0 read; wait 0" },
 	{ NAMES, "wrnorm_beside_out", "buffer 0 0; poll 0 out+wrnorm" },
 	{ NAMES, "request_for_wrnorm", "buffer 1 0; request 2 1 single wrnorm" },
 	{ NEUTRAL, "close_after_poll",

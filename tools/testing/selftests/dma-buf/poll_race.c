@@ -8,8 +8,12 @@
  * short: at the end of each no more fences are added and those that are left
  * signal, so that whoever still waits then has to return.
  *
+ * One buffer more is never idle until then: a thread always adds the next write
+ * fence to it before it signals the last one.
+ *
  *   no_lost_wakeup  every waiter returns once its fences have signaled
- *   exact           and then every buffer is ready; no event nobody asked for
+ *   exact           and then every buffer is ready; no event nobody asked for;
+ *                   and none of the buffer that is never idle
  *   shared          a request of io_uring completes once, cancelled or not
  *   neutral         at the end there are buffers, fences and descriptors as at
  *                   the start
@@ -39,6 +43,12 @@
 #include "dmabuf_wait.h"
 
 #define BUFFERS		3
+/* in the place after them stands the one that is never idle */
+#define NEVER_IDLE	BUFFERS
+#define PLACES		(BUFFERS + 1)
+/* read fences in its list, between one write fence and the next */
+#define CROWD		256
+#define MIN_LOOKS	100
 #define WAITERS		5
 #define ADDERS		2
 #define SIGNALERS	2
@@ -67,7 +77,11 @@ static const char usage[] =
 static struct place {
 	pthread_mutex_t lock;
 	struct dmabuf buf;
-} places[BUFFERS];
+} places[PLACES];
+
+/* Odd while the one that is never idle has a write fence pending at every instant. */
+static atomic_uint never_idle;
+static atomic_long never_idle_looks;
 
 /* A timeline and how many points of it are still to be signaled. */
 struct line {
@@ -123,7 +137,7 @@ struct thread {
 static struct thread threads[WAITERS + ADDERS + SIGNALERS + 8];
 static int n_threads;
 
-static bool have_ring, have_multishot;
+static bool have_ring, have_multishot, have_aio;
 static enum dmabuf_exporter exporter;
 
 static atomic_long waits, sleeps, fences, requests, cancels, forks, replaced, passed;
@@ -192,7 +206,7 @@ static short pick_events(struct thread *t)
 /* A descriptor of one's own for one of the buffers. */
 static int grab(struct thread *t, unsigned long *ino)
 {
-	struct place *p = &places[pick(t, BUFFERS)];
+	struct place *p = &places[pick(t, PLACES)];
 	int fd;
 
 	pthread_mutex_lock(&p->lock);
@@ -202,6 +216,35 @@ static int grab(struct thread *t, unsigned long *ino)
 	pthread_mutex_unlock(&p->lock);
 	need(fd >= 0, "dup");
 	return fd;
+}
+
+static bool is_never_idle(unsigned long ino)
+{
+	return ino == places[NEVER_IDLE].buf.ino;
+}
+
+/* The same, and what to ask it for: read fences stay on the one that is never idle. */
+static int grab_to_poll(struct thread *t, unsigned long *ino, short *events)
+{
+	int fd = grab(t, ino);
+
+	*events = is_never_idle(*ino) ? POLLIN : pick_events(t);
+	return fd;
+}
+
+/* From when to when nothing may be said of it: from one of these to the other. */
+static unsigned int begin_look(unsigned long ino)
+{
+	return is_never_idle(ino) ? atomic_load(&never_idle) : 0;
+}
+
+static void end_look(unsigned int since, int got, const char *kind)
+{
+	if (!(since & 1) || since != atomic_load(&never_idle))
+		return;
+	atomic_fetch_add(&never_idle_looks, 1);
+	if (got > 0)
+		fail(EXACT, "%s says %#x of a buffer that is never idle", kind, got);
 }
 
 /*
@@ -327,6 +370,74 @@ static void run_signaler(struct thread *t)
 }
 
 /*
+ * The buffer that is never idle. Two lines take turns, and their slots are far
+ * apart in its list, for whoever walks over it meanwhile to be overtaken.
+ */
+static struct {
+	int lines[2];
+	uint32_t points[2];
+	int crowd[CROWD];
+} relay;
+
+static int add_to_never_idle(int timeline, uint32_t point, enum fence_usage usage)
+{
+	int sync = sw_sync_fence(timeline, point);
+
+	need(sync >= 0, "sw_sync");
+	need(!dmabuf_import_sync_file(places[NEVER_IDLE].buf.fd, sync, usage), "import");
+	return sync;
+}
+
+static void begin_crowd(void)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		relay.lines[i] = sw_sync_timeline();
+		need(relay.lines[i] >= 0, "sw_sync");
+	}
+	close(add_to_never_idle(relay.lines[0], ++relay.points[0], FENCE_WRITE));
+	for (i = 0; i < CROWD; i++) {
+		relay.crowd[i] = sw_sync_timeline();
+		need(relay.crowd[i] >= 0, "sw_sync");
+		close(add_to_never_idle(relay.crowd[i], 1, FENCE_READ));
+	}
+	need(!sw_sync_inc(relay.lines[0], 1), "sw_sync");
+}
+
+static void end_crowd(void)
+{
+	int i;
+
+	for (i = 0; i < CROWD; i++) {
+		need(!sw_sync_inc(relay.crowd[i], 1), "sw_sync");
+		close(relay.crowd[i]);
+	}
+	close(relay.lines[0]);
+	close(relay.lines[1]);
+}
+
+static void run_relay(struct thread *t)
+{
+	unsigned int last = 0;
+	int sync;
+
+	close(add_to_never_idle(relay.lines[last], ++relay.points[last], FENCE_WRITE));
+	atomic_fetch_add(&never_idle, 1);
+	while (!atomic_load(&stop)) {
+		sync = add_to_never_idle(relay.lines[!last], ++relay.points[!last], FENCE_WRITE);
+		need(!sw_sync_inc(relay.lines[last], 1), "sw_sync");
+		close(sync);
+		last = !last;
+		/* the others need the processor as well */
+		if (chance(t, 5))
+			usleep(pick(t, 200));
+	}
+	atomic_fetch_add(&never_idle, 1);
+	need(!sw_sync_inc(relay.lines[last], 1), "sw_sync");
+}
+
+/*
  * Waiters
  */
 
@@ -338,7 +449,8 @@ static enum wait_kind pick_kind(struct thread *t, bool exclusive)
 		kind = pick(t, WAIT_KINDS);
 	} while ((kind == WAIT_EPOLL_EXCLUSIVE && !exclusive) ||
 		 (kind == WAIT_IO_URING && !have_ring) ||
-		 (kind == WAIT_IO_URING_MULTISHOT && !have_multishot));
+		 (kind == WAIT_IO_URING_MULTISHOT && !have_multishot) ||
+		 (kind == WAIT_AIO && !have_aio));
 
 	return kind;
 }
@@ -374,8 +486,11 @@ static int wait_watched(struct thread *t, struct poller *p, enum wait_kind kind,
 	return ret;
 }
 
-static void check_events(int got, short asked, enum wait_kind kind, bool empty_ok)
+/* @since the look began: see begin_look(). */
+static void check_events(int got, short asked, enum wait_kind kind, bool empty_ok,
+			 unsigned int since)
 {
+	end_look(since, got, wait_kind_name(kind));
 	if (got == -EINTR && empty_ok)
 		return;
 	if (got < 0 || got & ~asked || (!got && !empty_ok))
@@ -385,10 +500,11 @@ static void check_events(int got, short asked, enum wait_kind kind, bool empty_o
 static void wait_once(struct thread *t, bool exclusive)
 {
 	enum wait_kind kind = pick_kind(t, exclusive);
-	bool ring = kind == WAIT_IO_URING || kind == WAIT_IO_URING_MULTISHOT;
-	short events = pick_events(t);
+	bool request = wait_kind_is_request(kind);
 	unsigned long ino;
-	int fd = grab(t, &ino);
+	short events;
+	int fd = grab_to_poll(t, &ino, &events);
+	unsigned int since = begin_look(ino);
 	struct poller *p = poller_open(kind, fd, events);
 	int ret;
 
@@ -397,34 +513,36 @@ static void wait_once(struct thread *t, bool exclusive)
 	switch (pick(t, 10)) {
 	case 0:
 		/* it is gone while it is watched, and nobody is owed anything */
-		check_events(poller_wait(p, 0), events, kind, true);
-		if (!ring && kind >= WAIT_EPOLL_LT) {
+		check_events(poller_wait(p, 0), events, kind, true, since);
+		if (!request && kind >= WAIT_EPOLL_LT) {
 			close(fd);
 			fd = -1;
-			check_events(poller_wait(p, pick(t, 2)), events, kind, true);
+			check_events(poller_wait(p, pick(t, 2)), events, kind, true, since);
 		}
 		break;
 	case 1:
 	case 2:
-		check_events(poller_wait(p, pick(t, 3)), events, kind, true);
+		check_events(poller_wait(p, pick(t, 3)), events, kind, true, since);
 		break;
 	case 3:
-		check_events(poller_wait(p, 0), events, kind, true);
-		if (ring) {
-			need(!poller_cancel(p), "io_uring");
+		check_events(poller_wait(p, 0), events, kind, true, since);
+		if (request) {
+			need(!poller_cancel(p), "to cancel a request");
 			ret = wait_watched(t, p, kind, events, fd, ino);
 			if (ret != -ECANCELED)
-				check_events(ret, events, kind, false);
+				check_events(ret, events, kind, false, since);
 			break;
 		}
 		if (kind >= WAIT_EPOLL_LT && kind != WAIT_EPOLL_EXCLUSIVE)
 			need(!poller_rearm(p), "EPOLL_CTL_MOD");
 		else if (kind == WAIT_EPOLL_EXCLUSIVE)
 			break;
-		check_events(wait_watched(t, p, kind, events, fd, ino), events, kind, false);
+		ret = wait_watched(t, p, kind, events, fd, ino);
+		check_events(ret, events, kind, false, since);
 		break;
 	default:
-		check_events(wait_watched(t, p, kind, events, fd, ino), events, kind, false);
+		ret = wait_watched(t, p, kind, events, fd, ino);
+		check_events(ret, events, kind, false, since);
 	}
 
 	poller_close(p);
@@ -449,6 +567,7 @@ struct request {
 	short events;
 	int fd;
 	unsigned long ino;
+	unsigned int since;
 	/* completions before the last, and what that said */
 	int more;
 	bool final;
@@ -475,6 +594,7 @@ static bool take_completion(struct poll_ring *ring, struct request *all,
 		fail(SHARED, "a request completes once more, with %d", done.res);
 		return true;
 	}
+	end_look(r->since, done.res, "io_uring");
 	if (done.res > 0 && done.res & ~r->events)
 		fail(EXACT, "a request for %#x completes with %#x", r->events, done.res);
 	if (done.more) {
@@ -563,8 +683,8 @@ static void run_ring(struct thread *t)
 		if (!r->used) {
 			r->used = true;
 			r->multishot = have_multishot && chance(t, 40);
-			r->events = pick_events(t);
-			r->fd = grab(t, &r->ino);
+			r->fd = grab_to_poll(t, &r->ino, &r->events);
+			r->since = begin_look(r->ino);
 			need(!poll_ring_add(ring, r->fd, r->events, r->multishot, i), "io_uring");
 			atomic_fetch_add(&requests, 1);
 		} else if (r->final || (chance(t, 50) && cancel_request(ring, all, i))) {
@@ -597,14 +717,16 @@ static void run_closer(struct thread *t)
 
 static void run_looker(struct thread *t)
 {
+	unsigned int since;
+	unsigned long ino;
 	short events;
 	int fd, got;
 
 	while (!atomic_load(&stop)) {
-		fd = grab(t, NULL);
-		events = pick_events(t);
+		fd = grab_to_poll(t, &ino, &events);
+		since = begin_look(ino);
 		got = wait_now(WAIT_POLL, fd, events);
-		check_events(got, events, WAIT_POLL, true);
+		check_events(got, events, WAIT_POLL, true, since);
 		close(fd);
 		if (chance(t, 20))
 			usleep(pick(t, 500));
@@ -847,9 +969,11 @@ static void check_all_ready(void)
 {
 	int i, got;
 
-	for (i = 0; i < BUFFERS; i++) {
-		got = wait_now(WAIT_POLL, places[i].buf.fd, POLLIN | POLLOUT);
-		if (got != (POLLIN | POLLOUT))
+	for (i = 0; i < PLACES; i++) {
+		short events = i == NEVER_IDLE ? POLLIN : POLLIN | POLLOUT;
+
+		got = wait_now(WAIT_POLL, places[i].buf.fd, events);
+		if (got != events)
 			fail(EXACT, "all fences have signaled, and poll says %#x", got);
 	}
 }
@@ -890,6 +1014,7 @@ static const char *missing(void)
 	if (!why && (dmabuf_live_buffers() < 0 || sw_sync_live_fences() < 0))
 		why = "cannot read buffers and fences from debugfs";
 
+	have_aio = !why && !wait_kind_missing(WAIT_AIO);
 	have_ring = !why && !wait_kind_missing(WAIT_IO_URING);
 	if (have_ring && !wait_kind_missing(WAIT_IO_URING_MULTISHOT)) {
 		/* where poll is not quiet such a request never comes to rest */
@@ -941,10 +1066,11 @@ static void race(long seconds, long seed, const struct inventory *before)
 	bool alright = true;
 	int number = 0, i;
 
-	for (i = 0; i < BUFFERS; i++) {
+	for (i = 0; i < PLACES; i++) {
 		pthread_mutex_init(&places[i].lock, NULL);
 		need(!dmabuf_create(&places[i].buf, exporter), "buffer");
 	}
+	begin_crowd();
 	for (i = 0; i < WAITERS; i++)
 		add_thread("waiter", run_waiter, seed);
 	for (i = 0; i < ADDERS; i++)
@@ -953,6 +1079,7 @@ static void race(long seconds, long seed, const struct inventory *before)
 		add_thread("signaler", run_signaler, seed);
 	add_thread("closer", run_closer, seed);
 	add_thread("looker", run_looker, seed);
+	add_thread("relay", run_relay, seed);
 	add_thread("passer", run_passer, seed);
 	add_thread("forker", run_forker, seed);
 	if (have_ring)
@@ -976,6 +1103,10 @@ static void race(long seconds, long seed, const struct inventory *before)
 		       atomic_load(&requests), atomic_load(&cancels));
 	ksft_print_msg("%ld buffers replaced, %ld passed; %ld children\n",
 		       atomic_load(&replaced), atomic_load(&passed), atomic_load(&forks));
+	ksft_print_msg("%ld looks at the buffer that is never idle\n",
+		       atomic_load(&never_idle_looks));
+	if (atomic_load(&never_idle_looks) < MIN_LOOKS)
+		fail(EXACT, "too few looks at the buffer that is never idle");
 	figure("no_lost_wakeup", number, "rounds of everything at once");
 	figure("no_lost_wakeup", atomic_load(&sleeps), "waits in these that had to return");
 	if (!alright) {
@@ -987,7 +1118,8 @@ static void race(long seconds, long seed, const struct inventory *before)
 	atomic_store(&over, true);
 	for (i = 0; i < n_threads; i++)
 		pthread_join(threads[i].thread, NULL);
-	for (i = 0; i < BUFFERS; i++)
+	end_crowd();
+	for (i = 0; i < PLACES; i++)
 		dmabuf_destroy(&places[i].buf);
 	check_nothing_left(before);
 }
