@@ -48,7 +48,8 @@ help:
 	@echo '  check           static checks on what the series adds, and on the harness'
 	@echo '  igt             IGT'"'"'s view of it, in the guest; SUBTESTS="vgem-*" names some of them'
 	@echo '  igt-stock       the tests IGT has already, stock against series'
-	@echo '  audit           the semantic patches over the tree of BASE: what is new'
+	@echo '  audit           the semantic patches over the tree of BASE: what is new;'
+	@echo '                  RULES="..." names some of them'
 	@echo '  audit-patches   do the patches of patches/BASE-drivers apply and compile?'
 	@echo '  deps            install the Debian packages all of this needs'
 	@echo
@@ -211,7 +212,7 @@ igt-stock:
 audit:
 	@$(T)/deps.sh build audit
 	@$(T)/compose.sh '$(BASE)'
-	@$(T)/audit.py '$(BASE)'
+	@$(T)/audit.py '$(BASE)' $(foreach r,$(RULES),--rule '$(r)')
 
 audit-patches:
 	@$(T)/deps.sh build check
