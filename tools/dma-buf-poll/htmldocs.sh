@@ -102,7 +102,7 @@ build() {
 
 example() {
 	# Each line of it, as it is now: quoted, not copied.
-	python3 - "$html/$page.html" "$src/tools/testing/selftests/dma-buf/poll_example.c" <<'PY'
+	python3 - "$html/$page.html" "$src/Documentation/driver-api/dma-buf-poll-example.c" <<'PY'
 import html
 import re
 import sys
@@ -112,7 +112,7 @@ with open(sys.argv[1], encoding="utf-8") as source:
 with open(sys.argv[2], encoding="utf-8") as source:
     example = source.read()
 if example.expandtabs(8).strip() not in text.expandtabs(8):
-    sys.exit("the page does not show poll_example.c as it is")
+    sys.exit("the page does not show dma-buf-poll-example.c as it is")
 PY
 }
 

@@ -567,7 +567,7 @@ def main():
     prepare(base)
     bench = Bench(base)
     originals = {path: read(bench.src, path) for path in HEADERS}
-    selftests = os.path.join(bench.src, "tools/testing/selftests/dma-buf")
+    selftests = os.path.join(HERE, "proof")
     tests = digest(*originals.values(), read(bench.src, DIR, "st-dma-buf-poll.c"),
                    *(read(selftests, name) for name in sorted(os.listdir(selftests))
                      if name.endswith((".c", ".h"))))

@@ -26,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../kselftest.h"
+#include "kselftest.h"
 
 #include "dmabuf_util.h"
 #include "dmabuf_wait.h"

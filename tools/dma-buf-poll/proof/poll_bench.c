@@ -40,7 +40,7 @@
 #include <liburing.h>
 #endif
 
-#include "../kselftest.h"
+#include "kselftest.h"
 #include "dmabuf_util.h"
 
 #ifndef DRM_IOCTL_SYNCOBJ_EVENTFD
