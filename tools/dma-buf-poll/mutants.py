@@ -385,7 +385,7 @@ class Bench:
         install = os.path.join(self.out, "kselftest")
         tests = re.findall(r"^dma-buf:(\S+)", read(install, "kselftest-list.txt"), re.M)
         obj = os.path.join(self.src, "obj")
-        modules = [m for m in ("st-dma-buf-poll.ko", "dmabuf_kunit.ko")
+        modules = [m for m in ("st-dma-buf-poll.ko", "dmabuf_kunit.ko", "st-dma-buf-poll-proof.ko")
                    if os.path.exists(os.path.join(obj, DIR, m))]
         job = f"dmesg | grep -q 'dma-buf-poll: mutant {number}$' || {{ echo 'no mutant'; exit 1; }}\n"
         for module in modules:
@@ -569,6 +569,7 @@ def main():
     originals = {path: read(bench.src, path) for path in HEADERS}
     selftests = os.path.join(HERE, "proof")
     tests = digest(*originals.values(), read(bench.src, DIR, "st-dma-buf-poll.c"),
+                   read(HERE, "proof/kunit/st-dma-buf-poll-proof.c"),
                    *(read(selftests, name) for name in sorted(os.listdir(selftests))
                      if name.endswith((".c", ".h"))))
 

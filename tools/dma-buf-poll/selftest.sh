@@ -90,7 +90,7 @@ files=(--file "$install:kselftest")
 job="failed=0
 "
 if [ $# = 0 ] && [ "$variant" != stock ]; then
-	for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit}.ko; do
+	for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit,st-dma-buf-poll-proof}.ko; do
 		[ -f "$module" ] || continue
 		files+=(--file "$module:${module##*/}")
 		job+="echo '# run: ${module##*/}'

@@ -3857,7 +3857,7 @@ static struct kunit_case st_cases[] = {
 };
 
 static struct kunit_suite st_suite = {
-	.name = "dma-buf-poll",
+	.name = "dma-buf-poll-proof",
 	.init = st_init,
 	.exit = st_exit,
 	.test_cases = st_cases,
