@@ -162,7 +162,7 @@ while :; do
 	: >"$prefix.console"
 	{ "$tools/guest.py" "${more[@]}" --kernel "$obj/arch/x86/boot/bzImage" \
 		--out "$prefix" --smp "${SMP:-2}" \
-		--timeout "${TIMEOUT:-$((REPEAT * slow * 300))}" --stall "$((slow * 120))" \
+		--timeout "${TIMEOUT:-$((REPEAT * slow * 900))}" --stall "$((slow * 120))" \
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
 		${APPEND:+--append "$APPEND"} "${files[@]}" "$(job_without "$spare")" \
 		2>&1 >&3 | tee "$prefix.said" | sed -u '/^error: /d' >&2; } 3>&1 || status=$?
