@@ -432,17 +432,6 @@ static void exact_each_usage_holds_up_its_directions(struct kunit *test)
 	}
 }
 
-/* The driver knows that a fence is done, and says so when asked. */
-static void exact_a_fence_is_asked_before_it_is_waited_for(struct kunit *test)
-{
-	struct mock_buf *buf = new_buf(test, false);
-	struct mock_fence *f = add_fence(test, buf, DMA_RESV_USAGE_WRITE);
-
-	KUNIT_EXPECT_EQ(test, look(buf, INOUT), 0U);
-	WRITE_ONCE(f->done, true);
-	KUNIT_EXPECT_EQ(test, look(buf, INOUT), INOUT);
-}
-
 static void exact_fences_that_complete_when_enabled_do_not_count(struct kunit *test)
 {
 	struct mock_buf *buf = new_buf(test, false);
@@ -767,7 +756,6 @@ static void names_a_fence_with_an_error_has_signaled(struct kunit *test)
 
 static struct kunit_case poll_cases[] = {
 	KUNIT_CASE(exact_each_usage_holds_up_its_directions),
-	KUNIT_CASE(exact_a_fence_is_asked_before_it_is_waited_for),
 	KUNIT_CASE(exact_fences_that_complete_when_enabled_do_not_count),
 	KUNIT_CASE(exact_a_fence_that_was_replaced_does_not_count),
 	KUNIT_CASE(no_lost_wakeup_after_a_look_without_a_queue_function),

@@ -52,6 +52,8 @@ if [ ! -d "$obj" ] && [ "$obj" != "$like" ] && [ -f "$out/$(flavour stock).stamp
 	rm -rf "$obj.part"
 	cp -a --reflink=auto "$like" "$obj.part"
 	mv "$obj.part" "$obj"
+	# They are newer than what the patches have changed: make must not think so.
+	(cd "$src" && git diff -z --name-only --diff-filter=d base | xargs -0r touch -c)
 fi
 mkdir -p "$obj"
 

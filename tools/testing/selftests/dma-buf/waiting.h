@@ -38,6 +38,8 @@ struct watch {
 	atomic_uint *cq_head, *cq_tail;
 	unsigned int cq_mask;
 	struct io_uring_cqe *cqes;
+	char *ring;
+	size_t ring_size;
 };
 
 static int wait_poll(struct watch *w, int ms)
@@ -102,16 +104,19 @@ static int open_io_uring(struct watch *w)
 	struct io_uring_params p = {};
 	struct io_uring_sqe *sqe;
 	char *ring;
+	int ret;
 
 	w->fd = syscall(__NR_io_uring_setup, 8, &p);
 	/* The array of the submission queue is the last of what both queues have. */
-	ring = mmap(NULL, p.sq_off.array + p.sq_entries * sizeof(__u32),
-		    PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, IORING_OFF_SQ_RING);
+	w->ring_size = p.sq_off.array + p.sq_entries * sizeof(__u32);
+	ring = mmap(NULL, w->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd,
+		    IORING_OFF_SQ_RING);
 	sqe = mmap(NULL, p.sq_entries * sizeof(*sqe),
 		   PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, IORING_OFF_SQES);
 	if (ring == MAP_FAILED || sqe == MAP_FAILED)
 		return -1;
 
+	w->ring = ring;
 	w->cq_head = (atomic_uint *)(ring + p.cq_off.head);
 	w->cq_tail = (atomic_uint *)(ring + p.cq_off.tail);
 	w->cq_mask = p.cq_entries - 1;
@@ -123,7 +128,9 @@ static int open_io_uring(struct watch *w)
 	sqe->poll_events = w->events;
 	sqe->len = w->way->flags;
 	*(atomic_uint *)(ring + p.sq_off.tail) = 1;
-	return syscall(__NR_io_uring_enter, w->fd, 1, 0, 0, NULL, 0) == 1 ? 0 : -1;
+	ret = syscall(__NR_io_uring_enter, w->fd, 1, 0, 0, NULL, 0);
+	munmap(sqe, p.sq_entries * sizeof(*sqe));
+	return ret == 1 ? 0 : -1;
 }
 
 static int wait_io_uring(struct watch *w, int ms)
@@ -194,8 +201,11 @@ static int watch_events(struct watch *w, int waits)
 	return events;
 }
 
+/* What is mapped of a ring keeps it, and with it the file that it waits for. */
 static void watch_close(struct watch *w)
 {
+	if (w->ring)
+		munmap(w->ring, w->ring_size);
 	if (w->fd)
 		close(w->fd);
 	if (w->outer)
