@@ -1851,10 +1851,10 @@ static void st_signal_and_add(struct st_fence *f)
 }
 
 /*
- * IN has been answered for, its callback is still to run, and does so while
- * somebody arms OUT, whose fence has just signaled. If it answered for OUT the
- * first exclusive waiter would get that, and the one who is about to sleep for
- * yet another fence nothing.
+ * OUT has been answered for, and not IN, for the waiter is an exclusive one. The
+ * callback of IN runs while somebody arms OUT again, whose fence has just
+ * signaled. If it answered for OUT as well the first exclusive waiter would get
+ * that, and the one who is about to sleep for yet another fence nothing.
  */
 static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct kunit *test)
 {
@@ -1872,7 +1872,7 @@ static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct ku
 
 	lockdep_set_class(&write->own_lock, &key);
 
-	/* The fence of IN leaves, so that OUT answers for both when it signals. */
+	/* The fence of IN leaves, so that OUT is ready when its own signals. */
 	first = st_waiter(test, buf, ST_INOUT);
 	first->exclusive = true;
 	KUNIT_EXPECT_EQ(test, st_look(first), 0U);
@@ -1899,9 +1899,11 @@ static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct ku
 	KUNIT_EXPECT_TRUE(test, st_is_signaled(asked));
 	KUNIT_EXPECT_TRUE(test, st_is_signaled(write));
 	KUNIT_EXPECT_EQ(test, st_fence_callbacks(next), 1U);
-	KUNIT_EXPECT_EQ(test, st_wakes(first) + st_wakes(second), 1);
+	/* IN has woken the one who waits for it. */
+	KUNIT_EXPECT_EQ(test, st_wakes(first), 2);
+	KUNIT_EXPECT_EQ(test, st_wakes(second), 0);
 	st_signal(next);
-	KUNIT_EXPECT_EQ(test, st_wakes(first) + st_wakes(second), 2);
+	KUNIT_EXPECT_EQ(test, st_wakes(first) + st_wakes(second), 3);
 	KUNIT_EXPECT_EQ(test, st_look(second), ST_OUT);
 }
 
