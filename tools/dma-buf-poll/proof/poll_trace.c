@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/mount.h>
 
 #include "poll_test.h"
@@ -157,8 +158,10 @@ static int traced(const char *event, unsigned long ino, const char *direction)
 
 TEST_F(trace, events_tell_the_life_of_a_wait)
 {
+	struct epoll_event both = { .events = EPOLLIN | EPOLLOUT };
 	unsigned long ino = self->buf.ino;
 	struct fence next;
+	int ep;
 
 	mount("tracefs", TRACEFS, "tracefs", 0, NULL);
 	if (access(EVENTS, F_OK))
@@ -174,8 +177,12 @@ TEST_F(trace, events_tell_the_life_of_a_wait)
 	EXPECT_EQ(1, traced("arm", ino, "out"));
 	EXPECT_EQ(0, traced("wake", ino, NULL));
 
-	/* One wake-up for both, which a single fence stood for */
+	/* One wake-up for both, which a single fence stood for, if somebody waits */
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	ASSERT_LE(0, ep);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->buf.fd, &both));
 	EXPECT_EQ(0, fence_signal(&self->fence));
+	close(ep);
 	EXPECT_EQ(1, traced("wake", ino, "in|out"));
 	EXPECT_EQ(0, traced("wake", ino, "in"));
 	EXPECT_EQ(0, traced("wake", ino, "out"));
