@@ -408,7 +408,10 @@ def for_mailing(series, asked):
         for left in os.listdir(out):
             if left not in [one.split()[0] for one in done]:
                 path = os.path.join(out, left)
-                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+                if os.path.isdir(path):
+                    shutil.rmtree(path)
+                else:
+                    os.remove(path)
     print(f"{series.base}: mails in build/{series.base}/series from {name} <{email}>: {', '.join(done)}",
           file=sys.stderr)
 
