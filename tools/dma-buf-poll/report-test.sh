@@ -51,7 +51,8 @@ report_says() {
 	ok "$what"
 }
 
-report_stock=(one_wakeup.udmabuf.x quiet.udmabuf.x neutral.udmabuf.x names.udmabuf.x)
+report_stock=(exact.udmabuf.io_uring_x exact.udmabuf.aio_x
+	one_wakeup.udmabuf.x quiet.udmabuf.x neutral.udmabuf.x names.udmabuf.x)
 report_excused=(nonblocking_while_locked quiet.fuzz
 	one_wakeup_import.udmabuf.sixteen_write_fences_at_random_cause_one_wakeup)
 report_guest 6.12 stock "${report_stock[@]}"
@@ -79,7 +80,7 @@ done
 report_says "some columns" 0 '^contract +stock +rework$' -- 6.12 stock rework
 report_says "what fails and is not promised is skipped, with the reason" 0 \
 	'^ok - fixes: quiet.fuzz # SKIP fails, and is not promised: an edge' \
-	'^ok - rework: quiet.udmabuf.holds$' '^28 passed, 0 failed, 3 skipped$' -- --tests 6.12
+	'^ok - rework: quiet.udmabuf.holds$' '^30 passed, 0 failed, 3 skipped$' -- --tests 6.12
 report_says "and so in the count of one run" 0 '^11 passed, 0 failed, 3 skipped$' -- --count 6.12 fixes
 if [ "$("$report" --promised 6.12 fixes one_wakeup.a quiet.fuzz igt:b)" = one_wakeup.a$'\n'igt:b ]; then
 	ok "the names that are promised, and no others"
