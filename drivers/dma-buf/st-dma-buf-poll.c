@@ -53,7 +53,6 @@ struct mock_fence {
 	struct list_head node;
 	enum enable enable;
 	unsigned int enabled;	/* how often it was */
-	bool done;		/* but nobody has told dma_fence_signal() */
 	bool hardirq;		/* that was told in hard interrupt context */
 	struct irq_work irq;	/* to signal it from there, */
 	struct work_struct thread;	/* and from there */
@@ -76,11 +75,6 @@ static bool mock_enable_signaling(struct dma_fence *fence)
 	return f->enable == ENABLE_TRUE || f->enable == ENABLE_INTERRUPT;
 }
 
-static bool mock_signaled(struct dma_fence *fence)
-{
-	return READ_ONCE(container_of(fence, struct mock_fence, base)->done);
-}
-
 static const struct dma_fence_ops mock_fence_plain_ops = {
 	.get_driver_name = mock_name,
 	.get_timeline_name = mock_name,
@@ -90,7 +84,6 @@ static const struct dma_fence_ops mock_fence_ops = {
 	.get_driver_name = mock_name,
 	.get_timeline_name = mock_name,
 	.enable_signaling = mock_enable_signaling,
-	.signaled = mock_signaled,
 };
 
 static void signal_in_irq(struct irq_work *irq)
@@ -352,7 +345,7 @@ static struct waiter *wait_on(struct kunit *test, struct mock_buf *buf, unsigned
 
 /*
  * How often it was woken: waits for the least that is expected, and then a moment
- * for what is not. Who signals may leave the waking to an interrupt.
+ * for what is not. Whoever signals may leave the waking to an interrupt.
  */
 static int wakes(struct waiter *w, int expected)
 {
@@ -652,7 +645,7 @@ static void signaling_comes_to_every_fence_that_is_waited_for(struct kunit *test
 		}
 		if (!wakes(w, signaled == 8))
 			continue;
-		/* Who is woken looks. */
+		/* Whoever is woken looks. */
 		atomic_set(&w->wakes, 0);
 		KUNIT_EXPECT_EQ(test, waiter_look(w), signaled == 8 ? IN : 0U);
 	}
