@@ -87,7 +87,7 @@ bool	gone;				/* the memory they are in has been freed */
 bool	runs[CPUS];			/* this CPU runs one */
 byte	raised[CPUS];			/* it has been asked to run these: KEY()s */
 
-/* The wait queue, and who sleeps on it */
+/* The wait queue, and its sleepers */
 bool	queued[WAITERS];
 byte	wants[WAITERS];
 bool	triggered[WAITERS];
@@ -126,7 +126,7 @@ inline fence_put(f, in_callback)
 	assert(refs[f] > 0 || (list[f] == 0 && !(in_callback)))
 }
 
-/* Who polls and finds the direction active is not woken by who claimed it. */
+/* A poller that finds the direction active is not woken by its owner. */
 #ifdef BUG_NO_WAKE
 #define SILENT		true
 #else
@@ -465,7 +465,7 @@ inline poll_claim(d, fence, result, before)
 }
 
 /*
- * Who waits for a fence is owed a wake-up, or has had one. That others have had one,
+ * Whoever waits for a fence is owed a wake-up, or has had one. That others have had one,
  * before there was this fence, is not enough where not everybody gets it.
  */
 #ifdef EXCLUSIVE

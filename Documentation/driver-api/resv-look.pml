@@ -4,7 +4,7 @@
  * dma_resv_find() in drivers/dma-buf/dma-resv.c for spin (https://spinroot.com).
  *
  * One reader looks once, without a lock; with INTERRUPT as an interrupt that has stopped
- * the CPU which holds the lock. Who holds that changes the fences up to WRITES times: a
+ * the CPU which holds the lock. Its holder changes the fences up to WRITES times: a
  * fence takes the place of another one, or of all of them, or is appended, or the list
  * is replaced, by one without some of those that have signaled or by one with another
  * fence. As there is a lock, one process stands for all who write. A fence may signal
@@ -155,7 +155,7 @@ inline append(f)
 /* All that was said before the reader begins is said by where it begins. */
 #define may_write	(!stopped && n < WRITES && (n == 0 || looking))
 
-/* Who holds the lock: dma_resv_add_fence(), dma_resv_replace_fences() and so on */
+/* The holder of the lock: dma_resv_add_fence(), dma_resv_replace_fences() and so on */
 proctype writer()
 {
 	byte f, i, old, n;

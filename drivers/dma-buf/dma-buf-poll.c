@@ -89,9 +89,9 @@ static __poll_t dma_buf_poll_events(struct dma_buf_poll_cb *dcb)
 /*
  * Have all fences signaled, as far as their signaled bits tell?
  *
- * Here and below BOOKKEEP fences are never looked at, and must not be: nobody
- * who reads or writes waits for them, and not all of them may be asked or armed
- * from here. The preemption fences of amdkfd and xe sleep or take locks that an
+ * Here and below BOOKKEEP fences are never looked at, and must not be: no
+ * reader or writer waits for them, and not all of them may be asked or armed from
+ * here. The preemption fences of amdkfd and xe sleep or take locks that an
  * interrupt must not take.
  */
 static bool dma_buf_poll_signaled(struct dma_buf *dmabuf, bool write, bool last)
@@ -300,7 +300,7 @@ static void dma_buf_poll_work(struct irq_work *work)
  * This arms no matter whether the caller is going to sleep: epoll looks again
  * without a queue function while its entry is already queued, and so does the
  * second round of poll(2). And a fence that is polled has to have its signaling
- * enabled, or who polls in a loop without sleeping might never see it signal.
+ * enabled, or a loop that polls without sleeping might never see it signal.
  */
 static noinline bool dma_buf_poll_claim(struct dma_buf *dmabuf,
 					struct dma_buf_poll_cb *dcb)

@@ -214,7 +214,7 @@ static void watch_close(struct watch *w)
 		syscall(__NR_io_destroy, w->aio);
 }
 
-/* What somebody is told who comes now and does not wait */
+/* What a caller is told that does not wait */
 static int look(const struct way *way, int target, int events)
 {
 	struct watch w = { way, target, events };
