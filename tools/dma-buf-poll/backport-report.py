@@ -1,146 +1,110 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""One row per base: how its patches relate to the first base's, what holds there.
+"""Which patch goes to which base, and what holds there.
 
-Made from the trees that are composed in build/ and from what the last `make
-run` of each base left there; a base that has not been run says so, and the
-status is 1 then. What a variant is for is tried out: the first base's patch on
-the tree at that place of the series. One that would apply is a variant too
-many, and the status is 1 as well.
+Patches down, bases across: "same" is the patch of the first base as it is, "own
+diff" one with the same message whose hunks differ, "own" one that only that base
+has. An own diff where the first base's would apply is one too many, and the status
+is 1. So it is if a base has not been run, or does not hold what it promises: made
+from the trees in build/ and from what the last `make run` of each base left there.
 """
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import report  # noqa: E402
+import series  # noqa: E402
 
 TOP = report.TOP
-LOST = "lost"
 
 
-def bases():
-    with open(os.path.join(TOP, "tools/dma-buf-poll/bases"), encoding="utf-8") as source:
-        return [line.split()[0] for line in source if line.strip() and not line.startswith("#")]
+def git(src, *args, **how):
+    return subprocess.run(["git", "-C", src, *args], capture_output=True, check=False, **how)
 
 
-def patches(base):
-    """The path of each patch of a base, in order"""
-    directory = os.path.join(TOP, "patches", base)
-    with open(os.path.join(directory, "series"), encoding="utf-8") as source:
-        names = [line.strip() for line in source]
-    return [os.path.normpath(os.path.join(directory, name))
-            for name in names if name and not name.startswith("#")]
+def key(patch):
+    """What a patch and its variants have in common"""
+    return os.path.join(patch.topic, os.path.basename(patch.path))
 
 
-def git(src, *args):
-    ran = subprocess.run(["git", "-C", src, *args], capture_output=True, check=False)
-    return ran.stdout if ran.returncode == 0 else None
+class Base:
+    """What a base is made of, and what its guests said"""
 
+    def __init__(self, name):
+        self.name = name
+        self.patches = {key(patch): patch for patch in series.Series(name).patches}
+        self.src = os.path.join(TOP, "build", name, "src")
+        self.problems = []
+        commits = git(self.src, "rev-list", "--reverse", "base..series").stdout.decode().split()
+        self.commits = dict(zip(self.patches, commits))
+        if len(commits) != len(self.patches):
+            self.problems.append(f"build/{name}/src does not hold the patches as they are: make tree BASE={name}")
 
-def diff_of(path):
-    """The part of a patch that `patch` is for: our own files come otherwise"""
-    with open(path, encoding="utf-8") as source:
-        text = source.read()
-    return text[text.index("\n---\n"):]
+    def applies(self, patch):
+        """Would the hunks of that one apply in the place of ours?"""
+        with tempfile.TemporaryDirectory(prefix="dbp-backport-") as tmp:
+            env = dict(os.environ, GIT_INDEX_FILE=os.path.join(tmp, "index"))
+            git(self.src, "read-tree", self.commits[key(patch)] + "^", env=env)
+            diff = b"".join(part for _, part in patch.sections)
+            return not git(self.src, "apply", "--cached", "--check", env=env, input=diff).returncode
 
+    def cell(self, name, original):
+        mine = self.patches.get(name)
+        if not mine:
+            return "-"
+        if not original:
+            return "own"
+        if mine.path == original.path:
+            return "same"
+        if mine.sections and not self.problems and self.applies(original):
+            self.problems.append(f"{mine.path} is a variant for nothing: {original.path} applies")
+        return "own diff" if mine.holder is not mine else "own diff, own message"
 
-def why_not(base, number, path):
-    """Where this patch fails as number n of the series of a base; "" if nowhere"""
-    src = os.path.join(TOP, "build", base, "src")
-    before = git(src, "rev-list", "--reverse", "base..series")
-    before = before.decode().split() if before else []
-    if len(before) <= number:
-        return LOST
-    diff = diff_of(path)
-    files = re.findall(r"^--- a/(\S+)", diff, re.M)
-    with tempfile.TemporaryDirectory(prefix="dbp-backport-") as root:
-        for name in files:
-            content = git(src, "show", f"{before[number]}^:{name}")
-            if content is None:
-                return f"{name}: not there"
-            target = os.path.join(root, name)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as out:
-                out.write(content)
-        ran = subprocess.run(["patch", "-p1", "-F2", "--dry-run", "-f", "-d", root], input=diff,
-                             capture_output=True, text=True, check=False,
-                             env=dict(os.environ, LC_ALL="C"))
-    if ran.returncode == 0:
-        return ""
-    name = "?"
-    for line in ran.stdout.splitlines():
-        started = re.match(r"(?:patching|checking) file (\S+)", line)
-        failed = re.match(r"Hunk #\d+ FAILED at \d+", line)
-        if started:
-            name = started.group(1)
-        elif failed:
-            return f"{name}: {failed.group(0)}"
-    return (ran.stdout.strip().splitlines() or ["?"])[-1]
+    def version(self):
+        try:
+            with open(os.path.join(TOP, "build", self.name, "base.id"), encoding="utf-8") as source:
+                return source.read().strip().rpartition("_")[2]
+        except OSError:
+            return "-"
 
-
-def short(path):
-    return os.path.basename(path)[:4]
+    def holds(self):
+        """A row for each variant: what holds of the contract"""
+        for variant in list(report.promises_of(self.name))[1:]:
+            log = os.path.join(TOP, "build", self.name, "log", f"selftest-{variant}.results")
+            if not os.path.exists(log):
+                self.problems.append(f"{variant} has not been run: make run BASE={self.name}, or make test-all")
+                yield (self.name, self.version(), variant, "not run", "-", "-")
+                continue
+            run = report.Run(self.name, variant)
+            groups = {"all": [], "part": [], "broken": []}
+            for line in report.LINES:
+                whole = run.count(line)
+                broken = run.count(line, True)[1] or (line in run.promises and not any(whole[:2]))
+                groups["broken" if broken else "part" if whole[1] or not whole[0] else "all"].append(line)
+            if run.trouble or groups["broken"]:
+                why = run.trouble or " ".join(groups["broken"]) + " should hold"
+                self.problems.append(f"{variant}: {why}")
+            yield (self.name, self.version(), variant,
+                   *[" ".join(group).replace("_", "-") or "-" for group in groups.values()])
 
 
 def main():
-    problems, reasons = [], []
-    first, *others = bases()
-    originals = {os.path.basename(path): path for path in patches(first)}
-
-    rows = [("base", "version", "as they are", "variants", "its own",
-             "holds", "does not hold", "not promised", "untested")]
-    for base in [first, *others]:
-        mine = patches(base)
-        same = [p for p in mine if p in originals.values()]
-        variants = [p for p in mine if p not in same and os.path.basename(p) in originals]
-        own = [p for p in mine if p not in same and p not in variants]
-        cells = [" ".join(short(p) for p in group) or "-" for group in (same, variants, own)]
-
-        build = os.path.join(TOP, "build", base)
-        if not os.path.exists(os.path.join(build, "tree.stamp")):
-            problems.append(f"{base} has not been composed: make run BASE={base}, or make test-all")
-            rows.append((base, "-", *cells, *["not run"] * 4))
-            continue
-        with open(os.path.join(build, "base.id"), encoding="utf-8") as source:
-            version = source.read().strip().rpartition("_")[2] or "own tree"
-
-        for path in variants:
-            why = why_not(base, mine.index(path), originals[os.path.basename(path)])
-            if why == LOST:
-                problems.append(f"{base}: build/{base}/src does not hold the series any more: make tree BASE={base}")
-            elif not why:
-                problems.append(f"{os.path.relpath(path, TOP)} is a variant for nothing: the one of {first} applies")
-            else:
-                reasons.append(f"{short(path)} of {first} does not apply to {base}: {why}")
-
-        if not os.path.exists(os.path.join(build, "log/selftest-rework.results")):
-            problems.append(f"{base} has not been run: make run BASE={base}, or make test-all")
-            rows.append((base, version, *cells, *["not run"] * 4))
-            continue
-        run = report.Run(base, "rework")
-        if run.trouble:
-            problems.append(f"{base}: {run.trouble}")
-        groups = {"holds": [], "broken": [], "beyond": [], "untested": []}
-        for line in report.LINES:
-            passed, failed, _ = run.count(line)
-            kind = "holds" if passed and not failed else "untested" if not failed else \
-                "broken" if line in run.promises else "beyond"
-            groups[kind].append(line.replace("_", "-"))
-        if groups["broken"]:
-            problems.append(f"{base}: {' '.join(groups['broken'])} should hold and does not")
-        rows.append((base, version, *cells,
-                     *["all" if len(g) == len(report.LINES) else " ".join(g) or "-"
-                       for g in groups.values()]))
-
+    bases = [Base(name) for name in series.bases()]
+    first = bases[0]
+    rows = [("patch", *[base.name for base in bases])]
+    for name in report.joined(base.patches for base in bases):
+        original = first.patches.get(name)
+        rows.append((name[:60], *[base.cell(name, original) for base in bases]))
     report.table(rows)
-    for reason in reasons:
-        print(reason)
-    head = (git(TOP, "describe", "--always", "--dirty") or b"").decode().strip()
+    print()
+    report.table([("base", "version", "variant", "holds", "not promised in whole or in part", "broken")] +
+                 [row for base in bases for row in base.holds()])
+    head = git(TOP, "describe", "--always", "--dirty").stdout.decode().strip()
     print(f"\nrepository at {head or 'an unknown commit'}")
+    problems = [f"{base.name}: {problem}" for base in bases for problem in base.problems]
     for problem in problems[:-1]:
         print(f"and {problem}", file=sys.stderr)
     if problems:
@@ -148,4 +112,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except series.Wrong as wrong:
+        sys.exit(f"error: {wrong}")
