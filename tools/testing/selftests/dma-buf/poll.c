@@ -11,7 +11,7 @@
  *   quiet           to poll wakes nobody
  *   neutral         nor does it keep a buffer alive
  *   shared          all ways of waiting may be used at once
- *   names           POLLRDNORM and POLLWRNORM; an error is the end of a fence, too
+ *   names           POLLRDNORM and POLLWRNORM go by the same rule
  *
  * The KUnit tests show what cannot be seen from here: which callbacks and
  * references there are, that signaling is enabled, and hard interrupts. Each
@@ -52,6 +52,8 @@ static int system_heap_alloc(void)
 	int heap = open("/dev/dma_heap/system", O_RDONLY);
 
 	data.fd_flags = O_RDWR;
+	if (heap < 0)
+		return -1;
 	return ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data) ? -1 : (int)data.fd;
 }
 
@@ -59,22 +61,26 @@ static int vgem_alloc(void)
 {
 	struct drm_mode_create_dumb dumb = { .width = 16, .height = 16, .bpp = 32 };
 	struct drm_prime_handle prime = { .flags = DRM_RDWR };
-	char path[32], name[8] = "";
-	int drm = -1, i;
+	int drm, i, ret = -1;
+	char path[32];
 
-	for (i = 0; i < 64 && strcmp(name, "vgem"); i++) {
-		struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
+	for (i = 0; i < 64 && ret; i++) {
+		char name[8] = "";
+		struct drm_version version = { .name = name, .name_len = sizeof(name) };
 
 		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
 		drm = open(path, O_RDWR);
-		ioctl(drm, DRM_IOCTL_VERSION, &version);
+		if (drm < 0 || ioctl(drm, DRM_IOCTL_VERSION, &version) || strcmp(name, "vgem")) {
+			close(drm);
+			errno = ENODEV;
+			continue;
+		}
+		ret = ioctl(drm, DRM_IOCTL_MODE_CREATE_DUMB, &dumb);
+		prime.handle = dumb.handle;
+		ret = ret ?: ioctl(drm, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
+		close(drm); /* its handle is one more reference on the file of the buffer */
 	}
-	if (strcmp(name, "vgem") || ioctl(drm, DRM_IOCTL_MODE_CREATE_DUMB, &dumb))
-		return -1;
-	prime.handle = dumb.handle;
-	ioctl(drm, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
-	close(drm); /* its handle is one more reference on the file of the buffer */
-	return prime.fd;
+	return ret ? -1 : prime.fd;
 }
 
 static unsigned long inode_of(int buf)
@@ -115,7 +121,7 @@ static int fence_at(int timeline, unsigned int value)
 	return sw_sync_fence_create(timeline, "poll", value);
 }
 
-/* Returns the timeline: to close that ends the fence with an error. */
+/* Returns the timeline. */
 static int add_fence(struct __test_metadata *_metadata, int buf, __u32 access)
 {
 	int timeline = sw_sync_timeline_create();
@@ -168,14 +174,20 @@ TEST_F(exporter, neutral_last_close_frees_the_buffer_at_once)
 	signal_fence(_metadata, fence); /* and that is nobody's business any more */
 }
 
-/* A buffer for what waits in that way, if this kernel can for anything at all */
+/* Whether this kernel can wait in that way for anything at all */
+static bool is_usable(const struct way *way)
+{
+	int fds[2];
+
+	return !pipe(fds) && look(way, fds[1], POLLOUT) == POLLOUT;
+}
+
 static int alloc_for(struct __test_metadata *_metadata, const struct way *way)
 {
-	int fds[2], buf = udmabuf_alloc();
+	int buf = udmabuf_alloc();
 
 	ASSERT_LE(0, buf);
-	ASSERT_EQ(0, pipe(fds));
-	if (look(way, fds[1], POLLOUT) != POLLOUT)
+	if (!is_usable(way))
 		SKIP(return buf, "cannot wait in that way: %s", strerror(errno));
 	return buf;
 }
@@ -237,7 +249,10 @@ TEST_F(way, exact_a_buffer_that_is_never_idle_is_never_reported)
 
 	attach(_metadata, self->buf, WRITE_FENCE, fence_at(timelines[0], 1));
 	start_sleeper(_metadata, &s, variant->way, self->buf, POLLIN);
-	/* The next fence is there before the last one signals. */
+	/*
+	 * The next fence is there before the last one signals. One thread does both,
+	 * so a look while a fence is being added is not what is tested here.
+	 */
 	for (i = 1; i < 2000; i++) {
 		attach(_metadata, self->buf, WRITE_FENCE, fence_at(timelines[i & 1], i / 2 + 1));
 		signal_fence(_metadata, timelines[~i & 1]);
@@ -434,14 +449,16 @@ TEST_F(buffer, shared_sleepers_of_every_kind_are_woken_by_one_fence)
 	static const struct way * const ways[] = {
 		&by_poll, &by_select, &by_epoll, &by_epoll_exclusive, &by_io_uring, &by_aio,
 	};
-	int fence = add_fence(_metadata, self->buf, WRITE_FENCE), i;
+	int fence = add_fence(_metadata, self->buf, WRITE_FENCE), i, n = 0;
 	struct sleeper s[2 * ARRAY_SIZE(ways)];
 
 	for (i = 0; i < ARRAY_SIZE(s); i++)
-		start_sleeper(_metadata, &s[i], ways[i / 2], self->buf, i & 1 ? POLLOUT : POLLIN);
+		if (is_usable(ways[i / 2]))
+			start_sleeper(_metadata, &s[n++], ways[i / 2], self->buf,
+				      i & 1 ? POLLOUT : POLLIN);
 	signal_fence(_metadata, fence);
-	for (i = 0; i < ARRAY_SIZE(s); i++)
-		EXPECT_EQ(i & 1 ? POLLOUT : POLLIN, woken_with(&s[i]));
+	for (i = 0; i < n; i++)
+		EXPECT_EQ(s[i].watch.events, woken_with(&s[i]));
 }
 
 TEST_F(buffer, names_rdnorm_goes_with_in_and_wrnorm_with_out)
@@ -460,17 +477,6 @@ TEST_F(buffer, names_rdnorm_goes_with_in_and_wrnorm_with_out)
 	signal_fence(_metadata, fence);
 	EXPECT_EQ(POLLRDNORM, woken_with(&in));
 	EXPECT_EQ(POLLWRNORM, woken_with(&out));
-}
-
-TEST_F(buffer, names_fence_with_an_error_has_signaled)
-{
-	int fence = add_fence(_metadata, self->buf, WRITE_FENCE);
-	struct sleeper s;
-
-	start_sleeper(_metadata, &s, &by_poll, self->buf, POLLOUT);
-	close(fence);
-	EXPECT_EQ(POLLOUT, woken_with(&s));
-	EXPECT_EQ(INOUT, look(&by_poll, self->buf, INOUT));
 }
 
 int main(int argc, char **argv)

@@ -61,8 +61,8 @@ static int wait_select(struct watch *w, int ms)
 	FD_SET(w->target, &in);
 	FD_SET(w->target, &out);
 	if (select(w->target + 1, w->events & POLLIN ? &in : NULL,
-		   w->events & POLLOUT ? &out : NULL, NULL, &tv) <= 0)
-		return 0;
+		   w->events & POLLOUT ? &out : NULL, NULL, &tv) < 0)
+		return -1;
 	return ((FD_ISSET(w->target, &in) ? POLLIN : 0) |
 		(FD_ISSET(w->target, &out) ? POLLOUT : 0)) & w->events;
 }
@@ -107,6 +107,8 @@ static int open_io_uring(struct watch *w)
 	int ret;
 
 	w->fd = syscall(__NR_io_uring_setup, 8, &p);
+	if (w->fd < 0)
+		return -1;
 	/* The array of the submission queue is the last of what both queues have. */
 	w->ring_size = p.sq_off.array + p.sq_entries * sizeof(__u32);
 	ring = mmap(NULL, w->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd,
@@ -163,8 +165,11 @@ static int wait_aio(struct watch *w, int ms)
 {
 	struct __kernel_old_timespec ts = { ms / 1000, ms % 1000 * 1000000L };
 	struct io_event ev;
-	int ret = syscall(__NR_io_getevents, w->aio, 1, 1, &ev, &ts);
+	int ret = -1;
 
+#ifdef __NR_io_getevents	/* not where 64 bits of time came first */
+	ret = syscall(__NR_io_getevents, w->aio, 1, 1, &ev, &ts);
+#endif
 	/* It passes on all that a wake-up names, asked for or not. */
 	return ret > 0 ? (int)ev.res & w->events : ret;
 }
@@ -206,7 +211,7 @@ static void watch_close(struct watch *w)
 {
 	if (w->ring)
 		munmap(w->ring, w->ring_size);
-	if (w->fd)
+	if (w->fd > 0)
 		close(w->fd);
 	if (w->outer)
 		close(w->outer);
@@ -218,9 +223,10 @@ static void watch_close(struct watch *w)
 static int look(const struct way *way, int target, int events)
 {
 	struct watch w = { way, target, events };
-	int ret = watch_open(&w) ?: watch_wait(&w, 0);
+	int ret = watch_open(&w) ?: watch_wait(&w, 0), why = errno;
 
 	watch_close(&w);
+	errno = why;
 	return ret;
 }
 
