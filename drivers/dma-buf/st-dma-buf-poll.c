@@ -124,8 +124,10 @@ static unsigned int callbacks_on(struct mock_fence *f)
 	struct list_head *pos;
 	unsigned int n = 0;
 
-	spin_lock_irq(&f->lock);
 	/* Once it has signaled a timestamp is in the place of the list. */
+	if (test_bit(DMA_FENCE_FLAG_SIGNALED_BIT, &f->base.flags))
+		return 0;
+	spin_lock_irq(&f->lock);
 	if (!test_bit(DMA_FENCE_FLAG_SIGNALED_BIT, &f->base.flags))
 		list_for_each(pos, &f->base.cb_list)
 			n++;
