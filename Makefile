@@ -15,7 +15,7 @@ export DEBUG KCSAN RT NOSMP KSRC
 MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
 
-.PHONY: all help deps run test test-all steps tree kernel selftest shell topics series \
+.PHONY: all help deps run test test-all readme steps tree kernel selftest shell topics series \
 	send-check backport-report check clean distclean
 .DELETE_ON_ERROR:
 
@@ -60,6 +60,7 @@ help:
 	@echo '  backport-report which patch goes to which base, and what holds there'
 	@echo
 	@echo 'To change it:'
+	@echo '  readme          put the table of the last make run into README.md'
 	@echo '  refresh         fold the commits of build/BASE/src back into own files and patches'
 	@echo
 	@echo '  clean           remove what was built; keep sources and logs'
@@ -95,6 +96,10 @@ test:
 steps:
 	@$(T)/deps.sh
 	@$(T)/steps.py '$(BASE)' $(if $(MESSAGE),--message) $(foreach s,$(STEPS),'$(s)')
+
+# From what the last run left
+readme:
+	@$(T)/report.py --readme '$(BASE)'
 
 test-all:
 	@$(T)/deps.sh build check docs

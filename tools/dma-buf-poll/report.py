@@ -17,6 +17,9 @@ N skipped.
 report.py --promised BASE VARIANT NAME... prints those of the names that the variant
 promises, see the file promises.
 
+report.py --readme BASE puts the lines of the contract, the figures that differ
+between the variants, and the costs into README.md, between its marks.
+
 The status is 0 only if no test failed that a series promises, and its guest ended
 as it should.
 """
@@ -36,6 +39,10 @@ LINES = ("exact", "no_lost_wakeup", "one_wakeup", "quiet", "nonblocking",
 # Who takes the events they are woken with for the answer: a stock kernel tells them
 # "ready" when the first of several fences signals. They have the word in their names.
 BELIEVERS = ("io_uring", "aio")
+
+# The figures that README.md has
+README = re.compile(r"never idle|found it ready|of one poll for (16|64)|for IN on an idle|"
+                    r"others polled|last close, fence|exclusive sleepers")
 
 # What brings stock 5.10 down.
 CRASH = "one_poll_then_closing_everything_is_survived"
@@ -265,6 +272,36 @@ def cost_rows(costs):
         yield (label, *values)
 
 
+def readme_rows(runs, costs):
+    """The table without what is the same everywhere, or said twice"""
+    yield ("", *[run.variant for run in runs])
+    for line in LINES:
+        yield (line.replace("_", "-"), *[run.cell(line) for run in runs])
+        for key in joined(run.figures[line] for run in runs):
+            values = [run.figures[line].get(key, "-") for run in runs]
+            if README.search(key) and "-" not in values:
+                yield ("  " + short(key), *values)
+    yield from (("  " + label, *values) for label, *values in cost_rows(costs))
+
+
+def write_readme(base, runs):
+    """Between the marks, as Markdown takes what is indented"""
+    rows = list(readme_rows(runs, [costs_of(base, run.variant) for run in runs]))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    text = "\n".join("    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+                     for row in rows)
+    path = os.path.join(TOP, "README.md")
+    with open(path, encoding="utf-8") as source:
+        old = source.read()
+    new, number = re.subn(r"(<!-- table:begin[^\n]*-->\n).*?(<!-- table:end -->)",
+                          lambda match: match.group(1) + text + "\n" + match.group(2), old, flags=re.S)
+    if number != 1:
+        sys.exit("error: README.md has no place for the table: two lines with table:begin and table:end")
+    with open(path + ".new", "w", encoding="utf-8") as out:
+        out.write(new)
+    os.rename(path + ".new", path)
+
+
 def joined(dicts):
     """All keys of some dictionaries, in order"""
     return list(OrderedDict.fromkeys(key for each in dicts for key in each))
@@ -375,7 +412,7 @@ def show_count(base, name):
 
 
 USAGE = """usage: report.py BASE [VARIANT]...
-       report.py --tests BASE
+       report.py --tests|--readme BASE
        report.py --count BASE NAME
        report.py --promised BASE VARIANT NAME..."""
 
@@ -390,10 +427,8 @@ def main():
             if name in promises:
                 print(name)
         sys.exit(0)
-    tests = args[:1] == ["--tests"]
-    if tests:
-        args = args[1:]
-    if not args or args[0].startswith("-") or (tests and len(args) > 1):
+    mode = args.pop(0) if args[:1] in (["--tests"], ["--readme"]) else None
+    if not args or args[0].startswith("-") or (mode and len(args) > 1):
         sys.exit(USAGE)
     base = args[0]
     runs = [Run(base, variant) for variant in args[1:] or promises_of(base)]
@@ -401,8 +436,11 @@ def main():
         if run.variant != "stock" and not run.tests:
             sys.exit(f"error: no test ran on {base} {run.variant}" +
                      (f": {run.trouble}" if run.trouble else ""))
-    if tests:
+    if mode == "--tests":
         sys.exit(0 if show_tests(base, runs) else 1)
+    if mode == "--readme":
+        write_readme(base, runs)
+        sys.exit(0)
     show_table(base, runs)
     sys.exit(1 if any(run.failed() or run.trouble or run.untested()
                       for run in runs if run.variant != "stock") else 0)
