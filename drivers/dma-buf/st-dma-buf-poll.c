@@ -6,8 +6,7 @@
  *
  * The tests bring an exporter and fences of their own. They look at a buffer with
  * vfs_poll(), at fences in the way that anybody could, and know nothing of how
- * poll is made. The first word of a test's name is what it is about, as in the
- * kselftest.
+ * poll is made.
  */
 #include <linux/cpumask.h>
 #include <linux/delay.h>
@@ -282,6 +281,7 @@ struct waiter {
 	struct mock_buf *buf;
 	struct list_head node;
 	unsigned int events;
+	bool exclusive;
 	atomic_t wakes;
 };
 
@@ -302,7 +302,10 @@ static void waiter_queue(struct file *file, wait_queue_head_t *head, poll_table 
 	struct waiter *w = container_of(pt, struct waiter, pt);
 
 	w->head = head;
-	add_wait_queue(head, &w->entry);
+	if (w->exclusive)
+		add_wait_queue_exclusive(head, &w->entry);
+	else
+		add_wait_queue(head, &w->entry);
 }
 
 static struct waiter *new_waiter(struct kunit *test, struct mock_buf *buf, unsigned int events)
@@ -495,6 +498,26 @@ static void no_lost_wakeup_when_a_fence_leaves_unsignaled(struct kunit *test)
 		KUNIT_EXPECT_GE(test, wakes(w, 1), 1);
 		KUNIT_EXPECT_EQ(test, waiter_look(w), IN);
 	}
+}
+
+/* Whoever waits for the other direction must not swallow the wake-up. */
+static void no_lost_wakeup_behind_an_exclusive_waiter(struct kunit *test)
+{
+	struct mock_buf *buf = new_buf(test, false);
+	struct mock_fence *reader = add_fence(test, buf, DMA_RESV_USAGE_READ);
+	struct mock_fence *writer = add_fence(test, buf, DMA_RESV_USAGE_WRITE);
+	struct waiter *out = new_waiter(test, buf, OUT), *in = new_waiter(test, buf, IN);
+
+	out->exclusive = true;
+	in->exclusive = true;
+	KUNIT_EXPECT_EQ(test, waiter_look(out), 0U);
+	KUNIT_EXPECT_EQ(test, waiter_look(in), 0U);
+	signal_fence(writer);
+	KUNIT_EXPECT_GE(test, wakes(in, 1), 1);
+	KUNIT_EXPECT_EQ(test, waiter_look(in), IN);
+	signal_fence(reader);
+	KUNIT_EXPECT_GE(test, wakes(out, 1), 1);
+	KUNIT_EXPECT_EQ(test, waiter_look(out), OUT);
 }
 
 static void neutral_poll_refers_to_what_it_waits_for_only(struct kunit *test)
@@ -748,6 +771,7 @@ static struct kunit_case poll_cases[] = {
 	KUNIT_CASE(exact_a_fence_that_was_replaced_does_not_count),
 	KUNIT_CASE(no_lost_wakeup_after_a_look_without_a_queue_function),
 	KUNIT_CASE(no_lost_wakeup_when_a_fence_leaves_unsignaled),
+	KUNIT_CASE(no_lost_wakeup_behind_an_exclusive_waiter),
 	KUNIT_CASE(neutral_poll_refers_to_what_it_waits_for_only),
 	KUNIT_CASE(neutral_the_last_close_cancels_and_frees),
 	KUNIT_CASE(neutral_a_fence_that_has_signaled_is_not_locked),
