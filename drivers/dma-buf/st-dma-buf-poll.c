@@ -574,7 +574,7 @@ struct elsewhere {
 	struct work_struct work;
 	struct mock_buf *buf;
 	bool close;
-	bool done;
+	struct completion done;
 };
 
 static void look_elsewhere(struct work_struct *work)
@@ -585,7 +585,7 @@ static void look_elsewhere(struct work_struct *work)
 		look(e->buf, INOUT);
 	else
 		close_buf(e->buf);
-	smp_store_release(&e->done, true);
+	complete(&e->done);
 }
 
 /* Its lock may be one of the driver, and gone with that. */
@@ -609,13 +609,13 @@ static void neutral_a_fence_that_has_signaled_is_not_locked(struct kunit *test)
 		KUNIT_EXPECT_GE(test, wakes(w, 1), 1);
 		waiter_leave(w);
 		e.close = i == 3;
-		e.done = false;
+		init_completion(&e.done);
 		end = jiffies + HZ;
 		spin_lock(&f->lock);
 		queue_work(system_unbound_wq, &e.work);
-		while (!smp_load_acquire(&e.done) && time_before(jiffies, end))
+		while (!completion_done(&e.done) && time_before(jiffies, end))
 			cpu_relax();
-		done = e.done;
+		done = completion_done(&e.done);
 		spin_unlock(&f->lock);
 		flush_work(&e.work);
 		KUNIT_EXPECT_TRUE(test, done);
