@@ -43,6 +43,7 @@ import guest  # noqa: E402
 SWITCH = """// SPDX-License-Identifier: GPL-2.0
 /* Made by mutants.py: takes the number of a mutant from the command line. */
 
+#include <linux/cache.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
 
