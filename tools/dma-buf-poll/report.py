@@ -36,7 +36,7 @@ TOOLS = os.path.dirname(os.path.realpath(__file__))
 LINES = ("exact", "no_lost_wakeup", "one_wakeup", "quiet", "nonblocking",
          "neutral", "no_alloc", "signaling", "shared", "anycontext", "names")
 
-# Who takes the events they are woken with for the answer: a stock kernel tells them
+# Those who take the events they are woken with for the answer: a stock kernel tells them
 # "ready" when the first of several fences signals. They have the word in their names.
 BELIEVERS = ("io_uring", "aio")
 
@@ -232,12 +232,16 @@ class Run:
         return ", ".join(words) or "-"
 
 
-def table(rows):
+def aligned(rows):
+    """The lines of a table, without the one below its head"""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for number, row in enumerate(rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-        if number == 0:
-            print("  ".join("-" * width for width in widths))
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+            for row in rows], widths
+
+
+def table(rows):
+    (head, *lines), widths = aligned(rows)
+    print(head, "  ".join("-" * width for width in widths), *lines, sep="\n")
 
 
 def short(figure):
@@ -272,24 +276,23 @@ def cost_rows(costs):
         yield (label, *values)
 
 
-def readme_rows(runs, costs):
-    """The table without what is the same everywhere, or said twice"""
-    yield ("", *[run.variant for run in runs])
+def contract_rows(runs, wanted):
+    """A row for each line of the contract, and for its figures that are wanted"""
     for line in LINES:
         yield (line.replace("_", "-"), *[run.cell(line) for run in runs])
         for key in joined(run.figures[line] for run in runs):
             values = [run.figures[line].get(key, "-") for run in runs]
-            if README.search(key) and "-" not in values:
+            if wanted(key, values):
                 yield ("  " + short(key), *values)
-    yield from (("  " + label, *values) for label, *values in cost_rows(costs))
 
 
 def write_readme(base, runs):
     """Between the marks, as Markdown takes what is indented"""
-    rows = list(readme_rows(runs, [costs_of(base, run.variant) for run in runs]))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    text = "\n".join("    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-                     for row in rows)
+    rows = [("", *[run.variant for run in runs])]
+    rows += contract_rows(runs, lambda key, values: README.search(key) and "-" not in values)
+    rows += [("  " + label, *values)
+             for label, *values in cost_rows([costs_of(base, run.variant) for run in runs])]
+    text = "\n".join("    " + line for line in aligned(rows)[0])
     path = os.path.join(TOP, "README.md")
     with open(path, encoding="utf-8") as source:
         old = source.read()
@@ -309,10 +312,7 @@ def joined(dicts):
 
 def show_table(base, runs):
     rows = [("contract", *[run.variant for run in runs])]
-    for line in LINES:
-        rows.append((line.replace("_", "-"), *[run.cell(line) for run in runs]))
-        for key in joined(run.figures[line] for run in runs):
-            rows.append(("  " + short(key), *[run.figures[line].get(key, "-") for run in runs]))
+    rows += contract_rows(runs, lambda key, values: True)
     costs = [costs_of(base, run.variant) for run in runs]
     if any(costs):
         rows.append(("",) * (len(runs) + 1))
