@@ -182,7 +182,7 @@ tree_changes() {
 }
 
 # tree_at BASE NAME COMMIT: build/BASE/NAME/src is a tree at this commit of
-# build/BASE/src. It is there to be built; who has edited it anyway is told.
+# build/BASE/src. It is there to be built; whoever has edited it anyway is told.
 tree_at() {
 	local src=$top/build/$1/src dir=$top/build/$1/$2/src commit from why
 
