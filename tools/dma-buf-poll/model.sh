@@ -129,10 +129,10 @@ quotes() {
 		grep -qE "^(inline|proctype|ltl) $piece\b" "$poll" "$look" ||
 			echo "no model has $piece"
 		body=$(sed '/^---$/,/^diff /d; s/^+//' "${code[@]}" | awk -v f="$function" '
-			index($0, f "(") && /^[a-z_]/ { on = 1; text = "" }
+			!found && index($0, f "(") && /^[a-z_]/ { on = 1; text = "" }
 			on { text = text $0 "\n" }
 			on && /^[^{]*;$/ && /^[a-z_]/ { on = 0 }
-			on && /^}/ { printf "%s", text; exit }')
+			on && /^}/ { printf "%s", text; found = 1; on = 0 }')
 		[ -n "$body" ] || { echo "the source has no $function()"; continue; }
 		[[ $(tr -s '[:space:]' ' ' <<<"$body") == *"$(tr -s '[:space:]' ' ' <<<"$fragment" | sed 's/ $//')"* ]] ||
 			echo "$function() no longer says: $fragment"

@@ -73,10 +73,11 @@ complete() {
 }
 
 short() {
-	# Up to the list of the patches, which begins with their author.
+	# Up to the list of the patches, which begins with their author. Read to its end:
+	# a sed that nobody listens to any more fails, and so would we.
 	sed '1,/^$/d' "$cover" | awk '
-		/^[^ ].* \([0-9]+\):$/ { exit }
-		{ n++ }
+		/^[^ ].* \([0-9]+\):$/ { list = 1 }
+		!list { n++ }
 		END { if (n > 60) print n " lines, where 60 are enough" }'
 }
 
@@ -184,7 +185,7 @@ maintainers() {
 		if [ "$how" = singly ]; then
 			printf '%s:\n' "${mail##*/}" >>"$log/$topic.recipients"
 			# Its own: all but the list that gets everything, and that of DMA-BUF
-			grep -E 'list' "$tmp/who" | grep -qvE 'linux-kernel@|linaro-mm-sig@' ||
+			grep -E 'list' "$tmp/who" | grep -vE 'linux-kernel@|linaro-mm-sig@' >/dev/null ||
 				echo "${mail##*/}: no list of its driver is among the recipients"
 		fi
 		cat "$tmp/who" >>"$log/$topic.recipients"

@@ -66,7 +66,7 @@ rm -rf "$built"
 # A KSRC without git that is edited after composing
 compose >/dev/null 2>&1 || :
 echo '/* Theirs. */' >>"$made/$dmabuf"
-noticed() { compose && git -C "$built/src" show "base:$dmabuf" | grep -q "^/[*] $1 [*]/\$"; }
+noticed() { compose && git -C "$built/src" show "base:$dmabuf" | grep "^/[*] $1 [*]/\$" >/dev/null; }
 is "a KSRC that is edited after composing" noticed Theirs.
 touch "$made/.config"
 is "a KSRC with a .config" compose
