@@ -1654,6 +1654,36 @@ static void one_wakeup_names_both_directions(struct kunit *test)
 }
 
 /*
+ * The fence of OUT leaves the list, so IN answers for both. Then somebody waits for
+ * IN anew, and that of OUT signals at last: it owes nothing, and knows nothing of IN.
+ */
+static void one_wakeup_not_by_a_direction_that_owes_nothing(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *read = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_waiter *both = st_wait(test, buf, ST_INOUT);
+	struct st_waiter *in;
+	struct st_fence *next;
+
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(read), 1U);
+	st_replace(buf, read, read, DMA_RESV_USAGE_BOOKKEEP);
+	st_signal(write);
+	KUNIT_EXPECT_EQ(test, st_wakes(both), 1);
+	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_read(&both->keys) & ST_INOUT,
+			ST_INOUT);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(read), 1U);
+
+	next = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	in = st_wait(test, buf, ST_IN);
+	st_signal(read);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 0);
+	st_signal(next);
+	KUNIT_EXPECT_EQ(test, st_wakes(in), 1);
+	KUNIT_EXPECT_EQ(test, st_look(in), ST_IN);
+}
+
+/*
  * woken: a sleeper whose condition becomes true is woken.
  */
 
@@ -3810,6 +3840,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE_PARAM(one_wakeup_when_fences_signal_in_a_burst,
 			 st_pattern_gen_params),
 	KUNIT_CASE(one_wakeup_names_both_directions),
+	KUNIT_CASE(one_wakeup_not_by_a_direction_that_owes_nothing),
 	KUNIT_CASE(no_lost_wakeup_after_a_look_without_a_queue_function),
 	KUNIT_CASE(no_lost_wakeup_for_the_direction_that_became_ready),
 	KUNIT_CASE(no_lost_wakeup_for_exclusive_waiters_for_another_direction),
