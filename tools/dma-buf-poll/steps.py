@@ -16,7 +16,8 @@ of another one has its results.
 
 A test that a series promises and that passed once must not fail later, and figures
 that say how often something happens must not rise. What seems to be worse is run
-again, twice at most. The status is 1 if something is.
+again, twice at most, and so is what was better before: that may have been luck. The
+status is 1 if something is.
 """
 
 import argparse
@@ -106,9 +107,9 @@ class Step:
         self.number, self.commit, self.topic = number, commit, topic
         self.subject, self.code = subject, code
         self.key = self.data = None
-        # What got worse: name -> why
+        # What got worse: name -> why, and name -> the step that was better
         self.worse = OrderedDict()
-        self.again = OrderedDict()
+        self.better = OrderedDict()
 
     def name(self):
         return f"{self.topic}: {self.subject}" if self.topic else self.subject
@@ -326,9 +327,28 @@ class Steps:
                     data["figures"][name] = min(data["figures"][name], figures[name])
         self.judge(step, before)
 
+    def doubt(self, step, before):
+        """Where a test passed before, and now does not: was that luck?"""
+        for old in list(OrderedDict.fromkeys(step.better.values())):
+            names = [name for name, better in step.better.items() if better is old
+                     and name in old.data["tests"] and name not in old.data.setdefault("sure", [])]
+            programs = sorted({old.data["program_of"].get(name) for name in names} - {None})
+            if not programs:
+                continue
+            say(f"step {old.number} once more: {', '.join(names)}")
+            self.build(old)
+            for _ in range(1, ATTEMPTS):
+                tests = self.selftest(old, programs)[0]
+                for name in names:
+                    if tests.get(name) == "fail":
+                        old.data["tests"][name] = "fail"
+            old.data["sure"] += [name for name in names if old.data["tests"][name] == "pass"]
+            self.save(old)
+        self.judge(step, before)
+
     def judge(self, step, before):
         """What got worse since the last step that said anything about it"""
-        step.worse = OrderedDict()
+        step.worse, step.better = OrderedDict(), OrderedDict()
         if not step.number:
             return
         promises = self.promises(step)
@@ -341,6 +361,7 @@ class Steps:
             old = known.get(name)
             if state == "fail" and old and old[0] == "pass" and name in promises:
                 step.worse[name] = f"passed at step {old[1].number}"
+                step.better[name] = old[1]
         series = report.promises_of(self.base)[self.variant(step)]
         for line, what, _, judged in FIGURES:
             name = f"{line}.{what}"
@@ -486,6 +507,7 @@ def main():
             if not step.data:
                 steps.run(step, before)
             steps.judge(step, before)
+            steps.doubt(step, before)
 
     known = [step for step in steps.steps() if step.data]
     unchanged, shown = OrderedDict(), []
