@@ -9,11 +9,9 @@
 
 struct dma_buf;
 struct file;
-struct seq_file;
 
 void dma_buf_poll_init(struct dma_buf *dmabuf);
 __poll_t dma_buf_poll(struct file *file, poll_table *table);
 void dma_buf_poll_release(struct dma_buf *dmabuf);
-void dma_buf_poll_describe(struct dma_buf *dmabuf, struct seq_file *seq);
 
 #endif /* _DMA_BUF_POLL_H */
