@@ -33,7 +33,6 @@ help:
 	@echo '  selftest        boot it and run the kselftest; TESTS="poll" names some of them'
 	@echo '  shell           boot it and give a shell'
 	@echo '  kunit           the KUnit suite under UML, natively'
-	@echo '  trace           the recipe for tracing: what it reports, and whether it is right'
 	@echo '  model           check the protocol exhaustively, with spin'
 	@echo '  litmus          check the memory ordering, with herd7; TESTS="owed*" names some of them'
 	@echo '  test-debug      all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU'
@@ -188,11 +187,6 @@ litmus:
 clients:
 	@$(T)/deps.sh
 	@$(T)/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
-
-.PHONY: trace
-trace:
-	@$(T)/deps.sh build check
-	@$(T)/trace.sh '$(BASE)'
 
 .PHONY: htmldocs
 htmldocs:

@@ -61,7 +61,7 @@ refuses "an unknown run of test-debug" "no run 'fast'" m test-debug BASE="$base"
 refuses "test-debug with a flavour of its own" "leave out" m test-debug BASE="$base" KCSAN=1
 refuses "coverage on the classic series" "no dma-buf-poll.c there" m coverage BASE=5.10
 refuses "an unknown mutant" "no mutant 'nonsense'" "$tools/mutants.py" "$base" nonsense
-refuses "a flavour for those who have kernels of their own" "leave out RT=1" m trace BASE="$base" RT=1
+refuses "a flavour for those who have kernels of their own" "leave out RT=1" m clients BASE="$base" RT=1
 refuses "a number of CPUs for those who have their own" "leave out SMP=4" env SMP=4 "$tools/run.sh" "$base"
 refuses "a time-out that is none" "invalid float value: '10m'" env TIMEOUT=10m "$tools/selftest.sh" "$base" rework
 refuses "a test that does not exist" "no test nonsense" m selftest BASE="$base" TESTS=nonsense
@@ -246,7 +246,7 @@ fi
 . "$tools/steps-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
-for name in run check htmldocs send-check kunit trace model litmus cocci-test harness-test; do
+for name in run check htmldocs send-check kunit model litmus cocci-test harness-test; do
 	cat >"$copy/tools/dma-buf-poll/$name.sh" <<-'EOF'
 		#!/bin/bash
 		[ "${1-}" != 6.1 ] || { echo "error: 6.1: broken on purpose" >&2; exit 1; }

@@ -103,7 +103,7 @@ echo "# run: poll_clients
 report_says "a program that did not run to its end" 1 'rework: poll_clients ended after 0 of 3 tests' -- 6.12
 
 report_guest 5.10 stock
-report_guest 5.10 rework one_wakeup.udmabuf.x names.udmabuf.x trace.x
+report_guest 5.10 rework one_wakeup.udmabuf.x names.udmabuf.x
 report_says "two columns for the classic rework" 0 '^contract +stock +rework$' \
 	'^names +ok 1/1 +not promised 1/2$' -- 5.10
 refuses "a variant that the classic rework has not" "5.10 has no VARIANT 'fixes'" "$report" 5.10 fixes

@@ -74,7 +74,6 @@ for base in "${list[@]}"; do
 	part "$base: the series as mail" mail "$base"
 	if [ -f "$top/drivers/dma-buf/st-dma-buf-poll.c" ] && [ "$base" != 5.10 ]; then
 		part "$base: KUnit" "$tools/kunit.sh" "$base"
-		part "$base: tracing" "$tools/trace.sh" "$base"
 	fi
 done
 if [ -x "$tools/model.sh" ]; then
