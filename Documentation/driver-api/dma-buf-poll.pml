@@ -10,27 +10,26 @@
  * the others. CPUS processors run irq_work. When the last waiter is gone a closer
  * releases the dma-buf, fences pending or not.
  *
- * With one direction (EPOLLIN) all fences count, the waiters are alike, and a fence
- * that is added may take the place of those that have signaled.
+ * With one direction (EPOLLIN) all fences count, the waiters are alike, any of them may
+ * poll without a place in the queue, and a fence that is added may take the place of
+ * those that have signaled, or of all.
  * With DIRECTIONS=2 EPOLLIN waits for the first WRITES fences, EPOLLOUT for all. Then
  * one waiter wants both and the others one of the two; or, if there are WRITE fences
- * only, one polls for EPOLLOUT and does not sleep, and the others want EPOLLIN.
- * With EXCLUSIVE each waiter may be an exclusive one: of those a wake-up reaches one. One
- * waiter sleeps from the start and for good, wants both, and has EPOLLIN armed on
- * the first fence, whether it still owes a wake-up or EPOLLOUT has answered for it;
- * there is no closer. With REARM a waiter that was woken stays on the queue and wants
- * nothing, until it wants the same again and looks (EPOLLONESHOT, EPOLL_CTL_MOD).
+ * only, the others poll for EPOLLOUT and do not sleep.
+ * With EXCLUSIVE each waiter may be an exclusive one: of those a wake-up with a mask
+ * reaches one. With REARM a waiter that was woken stays on the queue and wants nothing,
+ * until it wants the same again and looks (EPOLLONESHOT, EPOLL_CTL_MOD). With PATIENT
+ * nobody goes away who has not been told "ready".
  *
  * What is one step here: an access to memory that no lock protects, or a section
- * under a lock. The lock of a fence that signals is held over many steps, its
- * callbacks, as in the kernel, and so is the lock of the wait queue where others may
- * change what is looked at under it. A look at the fences is one step: resv-look.pml
- * says why it may be. Which end of the list it begins at is left open. A reference is
- * dropped in the step that gives it up. Memory is sequentially consistent: what orders
- * it is not checked.
+ * under a lock. A lock is held over many steps where others may change what is looked
+ * at under it: that of a fence that signals, poll_lock, and that of the wait queue. A
+ * look at the fences is one step: resv-look.pml says why it may be. Which of those that
+ * are left it finds is left open. A reference is dropped in the step that gives it up.
+ * Memory is sequentially consistent: what orders it is not checked.
  *
- * -DLIVE adds the property "wakes". -DBUG_x breaks the model in one place, and has
- * to be found.
+ * Every run ends, and nobody sleeps then: a waiter that is not woken is an invalid end
+ * state. -DBUG_x breaks the model in one place, and has to be found.
  */
 #ifndef FENCES
 #define FENCES		2
@@ -73,19 +72,20 @@ byte	list[FENCES];			/* cb_list: a KEY() for each direction */
 byte	num_fences = INITIAL;
 bool	dropped[FENCES];
 
-/* struct dma_buf, and struct dma_buf_poll_cb of each direction */
+/* struct dma_buf, and struct dma_buf_poll_cb_t of each direction */
 bool	freed;
-bool	poll_locked;			/* the lock is held over several steps */
+bool	poll_locked;			/* poll_lock */
+bool	queue_locked;			/* the lock is held over several steps */
 byte	cb_fence[DIRECTIONS] = NONE;
-bool	is_active[DIRECTIONS];
+bool	func[DIRECTIONS];		/* the callback is still to come */
 bool	owed[DIRECTIONS];
 
-/* The irq_work of each direction, and what runs them */
-bool	pending[DIRECTIONS];		/* IRQ_WORK_PENDING */
-bool	busy[DIRECTIONS];		/* IRQ_WORK_BUSY */
-bool	gone;				/* the memory they are in has been freed */
-bool	runs[CPUS];			/* this CPU runs one */
-byte	raised[CPUS];			/* it has been asked to run these: KEY()s */
+/* The irq_work, and what runs it */
+bool	pending;			/* IRQ_WORK_PENDING */
+bool	busy;				/* IRQ_WORK_BUSY */
+bool	gone;				/* the memory it is in has been freed */
+bool	raised[CPUS];			/* this CPU has been asked to run it */
+bool	runs[CPUS];			/* it does */
 
 /* The wait queue, and its sleepers */
 bool	queued[WAITERS];
@@ -94,20 +94,16 @@ bool	triggered[WAITERS];
 #ifdef EXCLUSIVE
 bool	exclusive[WAITERS];
 #endif
-#ifdef LIVE
-bool	asleep[WAITERS];
-#endif
 
 /* Only for the checks */
+byte	since[WAITERS];			/* there were so many fences when it queued */
 bool	told[DIRECTIONS];		/* "not yet" was said, and no wake-up followed */
 byte	waiters_left = WAITERS;
 byte	others_left = FENCES + 1;	/* signalers and the adder */
-mtype = { NOBODY, POLLER, CALLBACK, WORK };
-mtype	owner[DIRECTIONS] = NOBODY;
 
 hidden byte i_;
+hidden byte j_;
 hidden byte key_;
-bool looks;				/* a local of dma_buf_poll_done() */
 
 /* Every step that touches the dma-buf or its reservation object says so. */
 #define use()		assert(!freed)
@@ -118,62 +114,39 @@ inline fence_get(f)
 	refs[f]++
 }
 
-/* in_callback: called under the lock of f, which must not be freed there */
-inline fence_put(f, in_callback)
+/* The last reference goes neither under the lock of f nor with a callback on it. */
+inline fence_put(f)
 {
 	assert(refs[f] > 0);
 	refs[f]--;
-	assert(refs[f] > 0 || (list[f] == 0 && !(in_callback)))
+	assert(refs[f] > 0 || (list[f] == 0 && !locked[f]))
 }
 
-/* A poller that finds the direction active is not woken by its owner. */
-#ifdef BUG_NO_WAKE
-#define SILENT		true
-#else
-#define SILENT		false
-#endif
-
-/* Is fence f left to wait for? Is any? */
+/* Is fence f left to wait for? Is any? Has anybody queued? */
 #define left(f, d)	(f < num_fences && !dropped[f] && counts(f, d) && !signaled[f])
 #if FENCES == 2
 #define any_left(d)	(left(0, d) || left(1, d))
 #elif FENCES == 3
 #define any_left(d)	(left(0, d) || left(1, d) || left(2, d))
 #endif
-
-/* One of the fences that are left, from either end of the list */
-inline pick(d, fence)
-{
-	i_ = FENCES - 1;
-	do
-	:: !left(i_, d) -> i_--
-	:: else -> break
-	od;
-	fence = i_;
-	i_ = 0;
-	if
-	:: left(0, d) -> fence = 0
-#if FENCES == 3
-	:: left(1, d) -> fence = 1
+#if WAITERS == 1
+#define any_queued	queued[0]
+#elif WAITERS == 2
+#define any_queued	(queued[0] || queued[1])
 #endif
-	:: true
-	fi
-}
 
-/* dma_resv_find_unsignaled(), or with ref: dma_resv_get_unsignaled() */
-inline resv_next(d, fence, ref)
+/* dma_resv_get_unsignaled(): any of the fences that are left */
+inline resv_get(d, fence)
 {
 	atomic {
 		use();
-		fence = NONE;
 		if
-		:: any_left(d) ->
-			pick(d, fence);
-			if
-			:: ref -> fence_get(fence)
-			:: else
-			fi
-		:: else
+		:: left(0, d) -> fence = 0; fence_get(0)
+		:: left(1, d) -> fence = 1; fence_get(1)
+#if FENCES == 3
+		:: left(2, d) -> fence = 2; fence_get(2)
+#endif
+		:: else -> fence = NONE
 		fi
 	}
 }
@@ -185,14 +158,41 @@ inline resv_next(d, fence, ref)
 #define is_exclusive(w)	false
 #define any_exclusive	false
 #endif
+#ifdef BUG_ONE
+#define to_all		false
+#else
+#define to_all		any_exclusive
+#endif
 
-/* wake_up_locked_poll(): of those who wait exclusively whichever comes first */
-inline wake(key)
+/*
+ * What a wake-up with a mask says is true: what was there when w queued has signaled, or
+ * has been replaced.
+ */
+inline wake_one(w)
+{
+	triggered[w] = true;
+	j_ = 0;
+	do
+	:: j_ < since[w] && !to_all ->
+		assert(signaled[j_] || dropped[j_] ||
+		       !((key_ & wants[w] & KEY(IN)) && counts(j_, IN)) &&
+		       !((key_ & wants[w] & KEY(OUT)) && counts(j_, OUT)));
+		j_++
+	:: else -> break
+	od;
+	j_ = 0
+}
+
+/*
+ * wake_up_locked_poll(): of those who wait exclusively whichever comes first. If there
+ * is one, wake_up_all_locked(): everybody looks again.
+ */
+inline wake()
 {
 #ifdef EXCLUSIVE
 	if
-	:: queued[0] && exclusive[0] && (wants[0] & (key)) -> triggered[0] = true
-	:: queued[1] && exclusive[1] && (wants[1] & (key)) -> triggered[1] = true
+	:: !to_all && queued[0] && exclusive[0] && (wants[0] & key_) -> wake_one(0)
+	:: !to_all && queued[1] && exclusive[1] && (wants[1] & key_) -> wake_one(1)
 	:: else
 	fi;
 #endif
@@ -200,8 +200,8 @@ inline wake(key)
 	do
 	:: i_ < WAITERS ->
 		if
-		:: queued[i_] && !is_exclusive(i_) && (wants[i_] & (key)) ->
-			triggered[i_] = true
+		:: queued[i_] && (to_all || (!is_exclusive(i_) && (wants[i_] & key_))) ->
+			wake_one(i_)
 		:: else
 		fi;
 		i_++
@@ -210,127 +210,119 @@ inline wake(key)
 	i_ = 0
 }
 
-inline is_queued(result)
-{
-	result = false;
-	i_ = 0;
-	do
-	:: i_ < WAITERS -> result = result || queued[i_]; i_++
-	:: else -> break
-	od;
-	i_ = 0
-}
-
-/* What a wake-up says of direction d: each "not yet" is followed by one of them. */
+/* A wake-up speaks of direction d. Between two that do "not yet" is said. */
 inline answer(d)
 {
-	key_ = key_ | KEY(d);
+	owed[d] = false;
 	assert(told[d]);
-	told[d] = false
+	told[d] = false;
+	key_ = key_ | KEY(d)
 }
-
-/* Does one wake-up answer for the other direction, too? */
-#ifdef BUG_ONE
-#define MAY_ANSWER	true
-#else
-#define MAY_ANSWER	(!any_exclusive)
-#endif
 
 /* irq_work_queue(): any CPU; one that has nothing to do is the worst. */
-inline queue_irq_work(d)
+inline queue_irq_work()
 {
-	assert(!pending[d]);
-	pending[d] = true;
-	busy[d] = true;
-	i_ = 0;
-	do
-	:: i_ < CPUS - 1 && (raised[i_] || runs[i_]) -> i_++
-	:: else -> break
-	od;
-	raised[i_] = raised[i_] | KEY(d);
-	i_ = 0
+	if
+	:: pending
+	:: else ->
+#ifndef BUG_NO_WORK
+		pending = true;
+		busy = true;
+		i_ = 0;
+		do
+		:: i_ < CPUS - 1 && (raised[i_] || runs[i_]) -> i_++
+		:: else -> break
+		od;
+		raised[i_] = true;
+#endif
+		i_ = 0
+	fi
 }
 
+/* Whoever told drops the lock of the wait queue, and ends. */
+inline tell_end(d, callback)
+{
+	queue_locked = false;
+	if
+	:: callback ->
+#ifndef BUG_KEEP_FUNC
+		func[d] = false
+#endif
+	:: else -> poll_locked = false
+	fi
+}
+
+#ifdef BUG_FOLLOW
+#define nobody_queued	false
+#else
+#define nobody_queued	(!any_queued)
+#endif
+
 /*
- * dma_buf_poll_done(). result, fence: locals of the caller. who: the owner. silent: see
- * BUG_NO_WAKE. The second step is the look at this direction, unless it is over
- * anyway, and the third begins with the look at the other one.
+ * dma_buf_poll_tell(), with the lock of the wait queue around it, and what follows in
+ * dma_buf_poll_cb() or in dma_buf_poll_arm(). looks: a local of the caller. The second
+ * step is the look at this direction, the third begins with that at the other one.
  */
-inline done(d, result, fence, who, queue_work, silent)
+inline tell(d, looks, callback)
 {
 	atomic {
-		!poll_locked -> poll_locked = true;
+		!queue_locked;
 		use();
-		assert(is_active[d] && owner[d] == who);
 		if
-#ifdef BUG_KEEP
-		:: queue_work
-		:: !(queue_work) && cb_fence[d] != NONE ->
-#else
-		:: cb_fence[d] != NONE ->
-#endif
-			fence = cb_fence[d];
-			cb_fence[d] = NONE;
-			fence_put(fence, queue_work);
-			fence = NONE
-		:: else
-		fi;
-		is_queued(result);
-#ifdef BUG_FOLLOW
-		result = true;
-#endif
-#ifndef BUG_UNOWED
-		result = result && owed[d];
-#endif
-		looks = result
-	}
-	atomic {
-		use();
-		result = !looks || !any_left(d);
-		looks = looks && result && !(silent)
-	}
-	atomic {
-		use();
-		poll_locked = false;
-		key_ = 0;
-		if
-		:: looks ->
-			answer(d);
-#if DIRECTIONS == 2
-			if
-			:: MAY_ANSWER && owed[1 - (d)] && ((d) == OUT || !any_left(OUT)) ->
-				answer(1 - (d))
-#ifndef BUG_TWICE
-				; owed[1 - (d)] = false
-#endif
-			:: else
-			fi
-#endif
-		:: else
-		fi;
-		looks = false;
-		if
-		:: result ->
-#ifdef BUG_KEEP
-			if
-			:: cb_fence[d] != NONE ->
-				fence = cb_fence[d];
-				cb_fence[d] = NONE;
-				fence_put(fence, queue_work);
-				fence = NONE
-			:: else
-			fi;
-#endif
+		:: !owed[d] || nobody_queued ->
 			owed[d] = false;
 			told[d] = false;
-			is_active[d] = false;
-			owner[d] = NOBODY;
-			wake(key_)
-		:: !result && (queue_work) -> owner[d] = WORK; queue_irq_work(d)
-		:: else
-		fi;
-		key_ = 0
+			looks = false;
+			tell_end(d, callback)
+		:: else ->
+			looks = true;
+#ifndef BUG_OUTSIDE
+			queue_locked = true
+#endif
+		fi
 	}
+	if
+	:: looks ->
+		atomic {
+			use();
+#ifdef BUG_BLIND
+			looks = false
+#else
+			looks = any_left(d)
+#endif
+		}
+		atomic {
+#ifdef BUG_OUTSIDE
+			!queue_locked;
+#endif
+			use();
+			if
+			:: looks -> queue_irq_work()
+			:: else ->
+				key_ = 0;
+				answer(d);
+#if DIRECTIONS == 2
+				if
+#ifdef BUG_OTHER_BLIND
+				:: owed[1 - (d)] ->
+#else
+				:: owed[1 - (d)] && ((d) == OUT || !any_left(OUT)) ->
+#endif
+					answer(1 - (d))
+#ifdef BUG_TWICE
+					; owed[1 - (d)] = true
+#endif
+				:: else
+				fi;
+#endif
+				wake();
+				key_ = 0
+			fi;
+			looks = false;
+			tell_end(d, callback)
+		}
+	:: else
+	fi
 }
 
 /* The callback of a direction is on no fence yet. */
@@ -344,271 +336,276 @@ inline check_single(d)
 	i_ = 0
 }
 
-/*
- * dma_buf_poll_try(): one attempt to wait for fence, of which the reference goes
- * with it. result: whether it waits. heard: has to hold if it does.
- */
-inline try(d, fence, result, heard)
+/* dma_fence_add_callback() */
+inline add_callback(d, fence)
 {
-	result = false;
 	if
-	:: fence == NONE
-	:: atomic { fence != NONE ->
+	:: signaled[fence]
+	:: atomic { !locked[fence] ->
 		use();
-		assert(cb_fence[d] == NONE);
-#ifndef BUG_LATE_FENCE
-		cb_fence[d] = fence
-#endif
-	   }
-		/* dma_fence_add_callback() */
 		if
 		:: signaled[fence]
-		:: atomic { !locked[fence] ->
+		:: else ->
+			assert(refs[fence] > 0);
+			check_single(d);
+			list[fence] = list[fence] | KEY(d);
+			func[d] = true
+		fi
+	   }
+	fi
+}
+
+/* dma_buf_poll_cancel() */
+inline cancel(d, result)
+{
+	atomic { !queue_locked -> use(); result = func[d] }
+	if
+	:: result ->
+		/* dma_fence_remove_callback(): is it on a list? It must be that one. */
+		atomic {
+			assert(cb_fence[d] != NONE && refs[cb_fence[d]] > 0);
+#ifndef BUG_REMOVE
+			!locked[cb_fence[d]];
+#endif
 			use();
 			if
-			:: signaled[fence]
-			:: else ->
-				assert(refs[fence] > 0);
-				assert(heard);
-				check_single(d);
-				list[fence] = list[fence] | KEY(d);
-				owner[d] = CALLBACK;
-				result = true
-#ifndef BUG_LATE_FENCE
-				; fence = NONE
-#endif
-			fi
-		   }
-		fi;
-		atomic {
-			if
-#ifdef BUG_LATE_FENCE
-			:: result -> cb_fence[d] = fence; fence = NONE
-#endif
-			:: !result && fence != NONE ->
-				use();
-				cb_fence[d] = NONE;
-				fence_put(fence, false);
-				fence = NONE
-#ifdef BUG_NO_RECHECK
-				; result = true
-#endif
+			:: list[cb_fence[d]] & KEY(d) ->
+				list[cb_fence[d]] = list[cb_fence[d]] & ~KEY(d);
+				func[d] = false
 			:: else
-			fi
-		}
-	fi
-}
-
-/* What was there when poll() was called has signaled. */
-inline check_exact(d, before)
-{
-	i_ = 0;
-	do
-	:: i_ < before -> assert(signaled[i_] || !counts(i_, d)); i_++
-	:: else -> break
-	od;
-	i_ = 0
-}
-
-/* dma_buf_poll_ready() */
-inline poll_ready(d, fence, result, before)
-{
-	resv_next(d, fence, false);
-	if
-	:: atomic { fence == NONE -> check_exact(d, before); result = true }
-	:: fence != NONE ->
-		result = (fence == cb_fence[d]);
-#ifndef BUG_NOT_OWED
-		if
-		:: result -> result = owed[d]
-		:: else
-		fi;
-#endif
-		fence = NONE;
-		if
-		:: atomic { result -> told[d] = true; result = false }
-		:: !result -> poll_claim(d, fence, result, before)
-		fi
-	fi
-}
-
-/* dma_buf_poll_claim() as far as the claim */
-inline poll_claim(d, fence, result, before)
-{
-	resv_next(d, fence, true);
-	if
-	:: atomic { fence == NONE -> check_exact(d, before); result = true }
-	:: fence != NONE ->
-		atomic {
-			!poll_locked;
-			use();
-#ifdef BUG_NO_CLAIM
-			result = true;
-#else
-			result = !is_active[d];
-#endif
-			if
-			:: result ->
-				assert(owner[d] == NOBODY && cb_fence[d] == NONE);
-				owner[d] = POLLER
-			:: else -> fence_put(fence, false); fence = NONE
 			fi;
-			is_active[d] = true;
-			owed[d] = true;
-			told[d] = true
+			check_single(d);
+			result = false
 		}
+	:: else
+	fi;
+	atomic {
+		use();
 		if
-		:: result -> poll_arm(d, fence, result, before)
+		:: cb_fence[d] != NONE -> fence_put(cb_fence[d]); cb_fence[d] = NONE
 		:: else
 		fi
-	fi
+	}
 }
 
 /*
- * Whoever waits for a fence is owed a wake-up, or has had one. That others have had one,
- * before there was this fence, is not enough where not everybody gets it.
+ * The irq_work leaves it as it is: those it works for may have had their wake-up by
+ * now, from the other direction.
  */
-#ifdef EXCLUSIVE
-#define HEARD(d)	(owed[d] || triggered[w])
-#else
-#define HEARD(d)	true
+inline owes(d, polls)
+{
+#if defined(BUG_WORK_OWES)
+	owed[d] = true;
+#elif !defined(BUG_NOT_SET)
+	owed[d] = owed[d] || polls;
 #endif
+	told[d] = told[d] || polls
+}
 
-/* The rest of dma_buf_poll_claim(). result: whether the direction is ready */
-inline poll_arm(d, fence, result, before)
+/*
+ * dma_buf_poll_arm(), with poll_lock held; this drops it. result: whether a fence is
+ * left. polls: "not yet" is what the caller says then.
+ */
+inline arm(d, fence, result, polls)
 {
 	do
 	:: true ->
-		try(d, fence, result, HEARD(d));
+		resv_get(d, fence);
 		if
-		:: result -> result = false; break
+		:: fence == NONE -> break
 		:: else
 		fi;
-		resv_next(d, fence, true);
-		if
-		:: fence == NONE ->
-			done(d, result, fence, POLLER, false, SILENT);
+		atomic {
+			!queue_locked;
+			use();
+			result = func[d];
 			if
-			:: atomic { result -> check_exact(d, before); break }
+			:: result ->
+				owes(d, polls);
+				poll_locked = false;
+				fence_put(fence);
+				fence = NONE
 			:: else
 			fi
+		}
+		if
+		:: result -> break
 		:: else
-		fi
-	od
+		fi;
+		atomic {
+			use();
+#ifndef BUG_KEEP_FENCE
+			if
+			:: cb_fence[d] != NONE -> fence_put(cb_fence[d])
+			:: else
+			fi;
+#endif
+			cb_fence[d] = fence
+		}
+		add_callback(d, fence);
+		fence = NONE;
+#ifdef BUG_UNHEARD
+		/* Added is armed, whether or not it has run since. */
+		atomic {
+			!queue_locked;
+			owes(d, polls);
+			poll_locked = false;
+			result = true;
+			break
+		}
+#endif
+	od;
+	if
+	:: result
+	:: else ->
+		cancel(d, result);
+#ifndef BUG_NO_TELL
+		tell(d, result, false)
+#else
+		poll_locked = false
+#endif
+	fi
 }
+
+#ifdef BUG_NOT_OWED
+#define relies(d)	func[d]
+#else
+#define relies(d)	owed[d]
+#endif
+
+/* dma_buf_poll_ready() */
+inline poll_ready(d, fence, result)
+{
+	atomic { use(); result = any_left(d) }
+	if
+	:: atomic { result && relies(d) -> use(); told[d] = true }
+	:: atomic { !result && cb_fence[d] == NONE -> use() }
+	:: else ->
+#ifndef BUG_NO_LOCK
+		atomic { !poll_locked -> use(); poll_locked = true }
+#endif
+		result = false;
+		arm(d, fence, result, true)
+	fi;
+	result = !result
+}
+
+/* Does waiter w poll without a place in the queue? */
+#if DIRECTIONS == 1
+#define never_sleeps(w)	false
+#define may_not_sleep(w) true
+#else
+#define never_sleeps(w)	(WRITES == FENCES && w > 0)
+#define may_not_sleep(w) never_sleeps(w)
+#endif
 
 /* A thread in poll(): do_poll() and dma_buf_poll() */
 proctype waiter(byte w)
 {
-	byte fence = NONE, before;
+	byte fence = NONE, d;
 	bool result;
 
 	atomic {
 #if DIRECTIONS == 1
 		/* All waiters are alike: let them start in this order. */
-		!poll_locked && (w == 0 || queued[w - 1] || waiters_left < WAITERS);
+		!queue_locked && (w == 0 || queued[w - 1] || waiters_left < WAITERS);
 		wants[w] = KEY(IN);
 #else
-		!poll_locked;
+		!queue_locked;
 		if
-#if WRITES < FENCES
 		:: w == 0 -> wants[w] = KEY(IN) | KEY(OUT)
 		:: w > 0 -> wants[w] = KEY(OUT)
-#else
-		:: w == 0 -> wants[w] = KEY(OUT)
-#endif
+#if WRITES < FENCES
 		:: w > 0 -> wants[w] = KEY(IN)
+#endif
 		fi;
 #endif
-#ifndef BUG_LOOK_FIRST
-		queued[w] = true;		/* poll_wait() */
+#ifdef EXCLUSIVE
+		if
+		:: exclusive[w] = true
+		:: w == 0
+		fi;
 #endif
-		before = num_fences
+		if
+#ifndef BUG_LOOK_FIRST
+		:: !never_sleeps(w) -> queued[w] = true		/* poll_wait() */
+#endif
+		:: may_not_sleep(w)
+		fi;
+		since[w] = num_fences
 	}
 look:
 #if DIRECTIONS == 2
 	if
-	:: wants[w] & KEY(OUT) -> poll_ready(OUT, fence, result, before)
+	:: wants[w] & KEY(OUT) -> d = OUT; poll_ready(d, fence, result)
 	:: else
 	fi;
-	if
-	:: !result && (wants[w] & KEY(IN)) -> poll_ready(IN, fence, result, before)
-	:: else
-	fi;
-#else
-	poll_ready(IN, fence, result, before);
 #endif
+	if
+	:: !result && (wants[w] & KEY(IN)) -> d = IN; poll_ready(d, fence, result)
+	:: else
+	fi;
 	atomic {
-		before = 0;
+		d = 0;
 #ifdef BUG_LOOK_FIRST
 		queued[w] = true;
 #endif
 		if
-#if DIRECTIONS == 2 && WRITES == FENCES
-		:: !result && w > 0 ->
+		:: !result && queued[w]
+#ifdef PATIENT
+		:: result || !queued[w] -> goto leave
 #else
-		:: !result ->
-#endif
-#ifdef LIVE
-			asleep[w] = true
-#endif
 		:: goto leave			/* ready, or had enough */
+#endif
 		fi
 	}
-#ifdef EXCLUSIVE
-end_passed_over:
-#endif
 	atomic {
 		triggered[w] ->
 		triggered[w] = false;
-#ifdef LIVE
-		asleep[w] = false;
-#endif
 #ifdef REARM
-		before = wants[w];
+		d = wants[w];
 		wants[w] = 0
 	}
 	atomic {
-		wants[w] = before;		/* ep_modify(): not under the lock of the queue */
+		wants[w] = d;			/* ep_modify(): not under the lock of the queue */
+		d = 0;
 #endif
-		before = num_fences;
 		goto look
 	}
 leave:
 	atomic {
-		!poll_locked;
+		!queue_locked;
 		result = false;
 		queued[w] = false;
 		triggered[w] = false;
 		wants[w] = 0;
+		since[w] = 0;
 		waiters_left--
 	}
 }
 
-/* dma_buf_poll_fence_cb(), under the lock of f, with the callback off its list */
-inline fence_cb(f, d, result, fence)
+/* dma_buf_poll_cb(), under the lock of f, with the callback off its list */
+inline fence_cb(f, d, looks)
 {
 	list[f] = list[f] & ~KEY(d);
-	assert(owner[d] == CALLBACK && cb_fence[d] == f);
-	done(d, result, fence, CALLBACK, true, false);
-	result = false
+	assert(cb_fence[d] == f);
+	tell(d, looks, true)
 }
 
 /* dma_fence_signal(), by whoever holds a reference */
 proctype signaler(byte f)
 {
-	byte fence = NONE;
-	bool result;
+	bool looks;
 
 	atomic { !locked[f] -> locked[f] = true; signaled[f] = true }
 	do
-	:: list[f] & KEY(IN) -> fence_cb(f, IN, result, fence)
+	:: list[f] & KEY(IN) -> fence_cb(f, IN, looks)
 #if DIRECTIONS == 2
-	:: list[f] & KEY(OUT) -> fence_cb(f, OUT, result, fence)
+	:: list[f] & KEY(OUT) -> fence_cb(f, OUT, looks)
 #endif
 	:: atomic { list[f] == 0 ->
 #ifdef BUG_EARLY_PUT
-		fence_put(f, true);
+		fence_put(f);
 #endif
 		locked[f] = false;
 		break
@@ -616,82 +613,47 @@ proctype signaler(byte f)
 	od;
 	atomic {
 #ifndef BUG_EARLY_PUT
-		fence_put(f, false);
+		fence_put(f);
 #endif
 		others_left--
 	}
 }
 
-/* dma_resv_reserve_fences() and dma_resv_add_fence(), under the reservation lock */
+/*
+ * Under the reservation lock: dma_resv_reserve_fences() with dma_resv_add_fence(), or
+ * dma_resv_replace_fences()
+ */
 proctype adder()
 {
 	do
 	:: atomic { num_fences < FENCES ->
+		refs[num_fences]++;
+		num_fences++;
 		if
 		:: true
 #if DIRECTIONS == 1
 		:: i_ = 0;
 			do
-			:: i_ < num_fences ->
+			:: i_ < num_fences - 1 ->
 				if
-				:: signaled[i_] && !dropped[i_] ->
-					dropped[i_] = true;
-					fence_put(i_, false)
-				:: else
+				:: !dropped[i_] -> dropped[i_] = true; fence_put(i_)
+				:: signaled[i_] || dropped[i_]
 				fi;
 				i_++
 			:: else -> break
 			od;
 			i_ = 0
 #endif
-		fi;
-		refs[num_fences]++;
-		num_fences++
+		fi
 	   }
 	:: atomic { num_fences == FENCES -> others_left--; break }
 	od
 }
 
-/* dma_buf_poll_work() */
-inline work(d, fence, result)
-{
-	atomic {
-		use();
-		assert(is_active[d] && owner[d] == WORK);
-#ifdef BUG_KEEP
-		fence = cb_fence[d];
-		cb_fence[d] = NONE;
-		fence_put(fence, false);
-		fence = NONE
-#endif
-	}
-	do
-	:: true ->
-		resv_next(d, fence, true);
-		try(d, fence, result, true);
-		if
-		:: result -> break
-		:: else
-		fi;
-#ifdef BUG_ARM_ON
-		if
-		:: any_left(d)
-		:: else -> done(d, result, fence, WORK, false, false)
-		fi;
-#else
-		done(d, result, fence, WORK, false, false);
-#endif
-		if
-		:: result -> break
-		:: else
-		fi
-	od
-}
-
 /*
- * irq_work_run_list(), irq_work_single(). As soon as it runs an irq_work may be
- * queued again, and then two CPUs can run it at a time. Busy is one bit: the first of
- * them to end clears it.
+ * irq_work_run_list(), irq_work_single() and dma_buf_poll_work(). As soon as it runs
+ * an irq_work may be queued again, and then two CPUs can run it at a time. Busy is one
+ * bit: the first of them to end clears it.
  */
 proctype cpu(byte c)
 {
@@ -700,101 +662,74 @@ proctype cpu(byte c)
 
 end:	do
 	:: atomic { raised[c] ->
-		d = (raised[c] & KEY(IN) -> IN : OUT);
-		raised[c] = raised[c] & ~KEY(d);
+		raised[c] = false;
 		runs[c] = true;
 		assert(!gone);
-		pending[d] = false
+		pending = false
 	   }
-		work(d, fence, result);
+		do
+		:: d < DIRECTIONS ->
+#ifndef BUG_UNLOCKED
+			atomic {
+				!poll_locked;
+				assert(!gone);
+				result = owed[d];
+				poll_locked = result
+			}
+#else
+			result = owed[d];
+			if
+			:: result -> atomic { !poll_locked -> use(); poll_locked = true }
+			:: else
+			fi;
+#endif
+			if
+			:: result -> result = false; arm(d, fence, result, false)
+			:: else
+			fi;
+			atomic { result = false; d++ }
+		:: else -> break
+		od;
 		/* The cmpxchg(), which fails when it is pending again. */
 		atomic {
 			assert(!gone);
-			busy[d] = pending[d];
+			busy = pending;
 			runs[c] = false;
-			result = false;
 			d = 0
 		}
 	od
 }
 
-/* dma_buf_poll_cancel() */
-inline cancel(d, fence, own, result)
-{
-	do
-	:: atomic { !poll_locked -> use(); result = is_active[d]; own = NONE }
-		if
-		:: !result -> break
-		:: else
-		fi;
-#ifndef BUG_CANCEL_GET
-		/* dma_fence_get_rcu_safe() */
-		atomic {
-			own = cb_fence[d];
-			if
-			:: own != NONE -> fence_get(own)
-			:: else
-			fi
-		}
-#else
-		/* dma_fence_get() */
-		own = cb_fence[d];
-		atomic {
-			if
-			:: own != NONE -> fence_get(own)
-			:: else
-			fi
-		}
-#endif
-		result = false;
-		if
-		:: own != NONE ->
-			/* dma_fence_remove_callback(): is it on a list? It must be that one. */
-			atomic { !locked[own] ->
-				result = (list[own] & KEY(d)) != 0;
-				list[own] = list[own] & ~KEY(d);
-				check_single(d)
-			}
-		:: else
-		fi;
-		if
-		:: result -> done(d, result, fence, CALLBACK, false, false)
-		:: else ->
-#ifndef BUG_NO_SYNC
-			!busy[d]		/* irq_work_sync() */
-#else
-			atomic {
-				if
-				:: own != NONE -> fence_put(own, false); own = NONE
-				:: else
-				fi;
-				break
-			}
-#endif
-		fi;
-		atomic {
-			if
-			:: own != NONE -> fence_put(own, false); own = NONE
-			:: else
-			fi;
-			result = false
-		}
-	od;
-	assert(!is_active[d] && cb_fence[d] == NONE && owner[d] == NOBODY)
-}
-
-/* The last fput(): dma_buf_file_release(), dma_buf_release() */
+/* The last fput(): dma_buf_poll_release(), dma_buf_release() */
 proctype closer()
 {
-	byte fence = NONE, own = NONE;
+	byte f;
 	bool result;
 
 	waiters_left == 0;
-	cancel(IN, fence, own, result);
-#if DIRECTIONS == 2
-	cancel(OUT, fence, own, result);
+#ifndef BUG_NO_SYNC
+	!busy;				/* irq_work_sync() */
 #endif
-	freed = true;
+#ifndef BUG_NO_WAIT
+	atomic { !poll_locked -> poll_locked = true }
+	atomic {
+		!queue_locked;
+		owed[IN] = false;
+#if DIRECTIONS == 2
+		owed[OUT] = false;
+#endif
+	}
+#endif
+#ifndef BUG_NO_CANCEL
+	cancel(IN, result);
+#if DIRECTIONS == 2
+	cancel(OUT, result);
+#endif
+#endif
+	atomic {
+		freed = true;
+		poll_locked = false
+	}
 
 	/* kfree_rcu() */
 #ifndef BUG_NO_RCU
@@ -808,18 +743,17 @@ proctype closer()
 	/* The reservation object goes when its other users are gone as well. */
 	others_left == 0;
 	atomic {
-		own = 0;
 		do
-		:: own < FENCES ->
+		:: f < FENCES ->
 			if
-			:: !dropped[own] -> fence_put(own, false)
+			:: !dropped[f] -> fence_put(f)
 			:: else
 			fi;
-			assert(refs[own] == 0);
-			own++
+			assert(refs[f] == 0);
+			f++
 		:: else -> break
 		od;
-		own = NONE
+		f = 0
 	}
 }
 
@@ -837,29 +771,6 @@ init
 		:: else -> break
 		od;
 		i = 0;
-#ifdef EXCLUSIVE
-		/* Waiter 0 sleeps, for both; what it has armed for OUT is through. */
-		queued[0] = true;
-		wants[0] = KEY(IN) | KEY(OUT);
-		if
-		:: exclusive[0] = true
-		:: true
-		fi;
-		if
-		:: exclusive[1] = true
-		:: true
-		fi;
-		is_active[IN] = true;
-		owner[IN] = CALLBACK;
-		cb_fence[IN] = 0;
-		list[0] = KEY(IN);
-		refs[0]++;
-		if
-		:: owed[IN] = true; told[IN] = true
-		:: true
-		fi;
-		i++;
-#endif
 		do
 		:: i < WAITERS -> run waiter(i); i++
 		:: else -> break
@@ -870,14 +781,6 @@ init
 		:: else -> break
 		od;
 		run adder();
-#ifndef EXCLUSIVE
 		run closer()
-#endif
 	}
 }
-
-#ifdef LIVE
-/* Once every fence has signaled, whoever sleeps wakes up. */
-#define all_signaled	(others_left == 0)
-ltl wakes { [] (all_signaled -> <> (!asleep[0] && !asleep[WAITERS - 1])) }
-#endif

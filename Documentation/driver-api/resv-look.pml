@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The look at the fences of a reservation object while others change them: a model of
- * dma_resv_find() in drivers/dma-buf/dma-resv.c for spin (https://spinroot.com).
+ * dma_resv_find_unsignaled() in drivers/dma-buf/dma-resv.c for spin (https://spinroot.com).
  *
  * One reader looks once, without a lock; with INTERRUPT as an interrupt that has stopped
  * the CPU which holds the lock. Its holder changes the fences up to WRITES times: a
@@ -238,7 +238,7 @@ proctype signaler()
 	od
 }
 
-/* dma_resv_find() */
+/* dma_resv_find_unsignaled() */
 proctype reader()
 {
 	byte list, f, i, n;

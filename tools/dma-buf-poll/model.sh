@@ -31,8 +31,8 @@ cd "$dir"
 printf '# %s\n' "$(spin -V)"
 
 # explore CFLAG CONFIGURATION PROPERTIES OPTION...: build a verifier and run it; its
-# report is in "log". PROPERTIES is safety (assertions and deadlocks), wakes (under weak
-# fairness) or ends (nobody goes round by himself for ever).
+# report is in "log". PROPERTIES is safety (assertions and deadlocks) or ends (nobody
+# goes round by himself for ever).
 explore() {
 	local build=("$1" -DSAFETY) run=() opts model
 
@@ -44,11 +44,6 @@ explore() {
 	fi
 	opts=("${opts[@]:1}")
 	case $3 in
-	wakes)
-		opts+=(-DLIVE)
-		build=("$1" -DNFAIR=3)
-		run+=(-a -f -N wakes)
-		;;
 	ends)
 		build=("$1" -DNP)
 		run+=(-l)
@@ -72,8 +67,11 @@ options() {
 	three)	echo "poll -DFENCES=3 -DINITIAL=3 -DWAITERS=1 -DCPUS=2" ;;
 	rearm)	echo "poll -DREARM -DWAITERS=1" ;;
 	both)	echo "poll -DDIRECTIONS=2 -DINITIAL=2" ;;
-	shared)	echo "poll -DDIRECTIONS=2 -DWRITES=2" ;;
-	exclusive) echo "poll -DEXCLUSIVE -DDIRECTIONS=2 -DFENCES=3" ;;
+	added)	echo "poll -DDIRECTIONS=2 -DWRITES=2 -DWAITERS=1" ;;
+	shared)	echo "poll -DDIRECTIONS=2 -DWRITES=2 -DINITIAL=2 -DPATIENT" ;;
+	patient) echo "poll -DDIRECTIONS=2 -DPATIENT" ;;
+	calm)	echo "poll -DPATIENT" ;;
+	exclusive) echo "poll -DEXCLUSIVE -DINITIAL=2 -DPATIENT" ;;
 	look)	echo "look -DWRITES=2" ;;
 	busy)	echo "look -DBUSY" ;;
 	interrupt) echo "look -DINTERRUPT" ;;
@@ -97,11 +95,8 @@ holds() {
 
 # finds CONFIGURATION PROPERTIES BUG REASON WHAT: REASON is how spin reports it
 finds() {
-	local level=-O0
-
-	# To build takes longer than to run, mostly.
-	case $1 in shared | exclusive) level=-O2 ;; esac
-	explore $level "$1" "$2" "-DBUG_$3"
+	# To build takes longer than to run.
+	explore -O0 "$1" "$2" "-DBUG_$3"
 	if grep -q "^pan:1: $4" log; then
 		ok "BUG_$3, $5: found, $(sed -n 's/^pan:1: \(.*\) (at depth.*/\1/p' log)"
 	else
@@ -128,7 +123,7 @@ quotes() {
 		rows=$((rows + 1))
 		grep -qE "^(inline|proctype|ltl) $piece\b" "$poll" "$look" ||
 			echo "no model has $piece"
-		body=$(sed '/^---$/,/^diff /d; s/^+//' "${code[@]}" | awk -v f="$function" '
+		body=$(sed '/^From [0-9a-f]* /,/^diff /d; s/^+//' "${code[@]}" | awk -v f="$function" '
 			!found && index($0, f "(") && /^[a-z_]/ { on = 1; text = "" }
 			on { text = text $0 "\n" }
 			on && /^[^{]*;$/ && /^[a-z_]/ { on = 0 }
@@ -170,31 +165,40 @@ finds busy safety EARLY_PUT "assertion violated calm" "a fence is put while it i
 finds interrupt safety WAIT "assertion violated (walks" "an interrupt waits for who it has interrupted"
 finds look ends WAIT "non-progress cycle" "the look waits for who is not running"
 
-holds one safety "2 fences, 2 waiters, an adder, a closer: safety"
-holds one wakes "2 fences, 2 waiters, an adder, a closer: every sleeper wakes"
-holds three safety "3 fences, a waiter, a closer, 2 CPUs: safety"
-holds three wakes "3 fences, a waiter, a closer, 2 CPUs: every sleeper wakes"
-holds rearm safety "a waiter that changes what it asks for: safety"
-holds rearm wakes "a waiter that changes what it asks for: every sleeper wakes"
-holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence: safety"
-holds shared safety "EPOLLIN and EPOLLOUT, 2 WRITE fences, an adder: safety"
-holds exclusive safety "EPOLLIN and EPOLLOUT, 3 fences, an adder, exclusive waiters: safety"
+holds one safety "2 fences, 2 waiters, an adder, a closer"
+holds few ends "2 fences, a waiter, an adder, a closer: every run ends"
+holds three safety "3 fences, a waiter, a closer, 2 CPUs"
+holds three ends "3 fences, a waiter, a closer, 2 CPUs: every run ends"
+holds rearm safety "a waiter that changes what it asks for"
+holds rearm ends "a waiter that changes what it asks for: every run ends"
+holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, 2 waiters, a closer"
+holds added safety "EPOLLIN and EPOLLOUT, 2 WRITE fences, a waiter, an adder, a closer"
+holds added ends "EPOLLIN and EPOLLOUT, 2 WRITE fences, a waiter, an adder, a closer: every run ends"
+holds shared safety "EPOLLIN and EPOLLOUT, 2 WRITE fences, a waiter and one that does not sleep"
+holds exclusive safety "2 fences, exclusive waiters"
 
-finds one wakes NO_WAKE "acceptance cycle" "who found the direction active is not woken"
-finds one wakes LOOK_FIRST "acceptance cycle" "poll looks first and queues then"
-finds few safety NO_RECHECK "invalid end state" "a fence that cannot be waited for is taken as armed"
-finds few safety LATE_FENCE "assertion violated" "the fence is stored after the callback was added"
-finds few safety FOLLOW "assertion violated" "the irq_work goes on with nobody waiting"
+finds few safety LOOK_FIRST "invalid end state" "poll looks first and queues then"
+finds few safety NOT_SET "invalid end state" "a poller that has armed is not owed a wake-up"
+finds few safety UNHEARD "invalid end state" "the callback may have run before a wake-up is owed"
+finds few safety KEEP_FUNC "assertion violated" "a callback that has run is taken for one to come"
+finds few safety NO_WORK "invalid end state" "the callback finds another fence and queues no irq_work"
+finds few safety NO_TELL "invalid end state" "a poller takes the callback off and tells nobody"
+finds few safety FOLLOW "assertion violated" "the callback goes on with nobody waiting"
+finds few safety NO_SYNC "assertion violated" "release does not wait for the irq_work"
+finds few safety NO_CANCEL "assertion violated" "release leaves the callback on the fence"
+finds few safety REMOVE "assertion violated" "the callback is taken off without the lock of its fence"
+finds few safety KEEP_FENCE "assertion violated (refs" "the old fence is not put when the next one is armed"
 finds few safety EARLY_PUT "assertion violated" "the driver drops its reference before the lock"
-finds few safety CANCEL_GET "assertion violated (refs" "release takes a reference where there may be none"
-finds one safety NO_CLAIM "assertion violated" "two pollers arm the same direction"
-finds three safety ARM_ON "assertion violated" "the irq_work takes the next fence without a look at the queue"
-finds three safety KEEP "assertion violated" "the callback leaves its fence to release, and the work goes on"
-finds three safety NO_SYNC "assertion violated" "release does not wait for the irq_work"
+finds one safety NO_LOCK "assertion violated" "two pollers arm the same direction"
+finds one safety BLIND "assertion violated ((signaled" "the callback does not look at the other fences"
+finds calm safety OUTSIDE "assertion violated ((signaled" "the look is not under the lock of the wait queue"
+finds patient safety NOT_OWED "invalid end state" "poll relies on a callback that owes nothing"
+finds both safety OTHER_BLIND "assertion violated ((signaled" "the other direction is told without a look"
+finds both safety TWICE "assertion violated told" "the direction that was answered for goes on owing"
+finds both safety WORK_OWES "assertion violated told" "the irq_work owes a wake-up that was had"
+finds three safety UNLOCKED "assertion violated" "the irq_work looks at what is owed without poll_lock"
+finds three safety NO_WAIT "assertion violated" "release takes irq_work_sync() for enough"
 finds three safety NO_RCU "assertion violated  !(gone)" "the irq_work is freed at once"
-finds both safety UNOWED "assertion violated told" "who owes nothing looks, and wakes"
-finds both safety TWICE "assertion violated told" "who was answered for by the other direction is woken again"
-finds shared safety NOT_OWED "invalid end state" "poll relies on an armed direction that owes nothing"
-finds exclusive safety ONE "assertion violated (owed" "both directions are told to one exclusive waiter"
+finds exclusive safety ONE "invalid end state" "a wake-up with a mask, with exclusive waiters"
 
 verdict
