@@ -2428,19 +2428,39 @@ static void shared_callbacks_remember_the_end_that_was_right(struct kunit *test)
 	unsigned int before;
 	int round, i;
 
-	for (round = 0; round < 3; round++) {
+	/* In reverse first, and then in the order of the list again */
+	for (round = 0; round < 6; round++) {
 		struct st_fence *f[8];
 
 		before = st_enabled(env);
 		for (i = 0; i < ARRAY_SIZE(f); i++)
 			f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
 		st_wait(test, buf, ST_IN);
-		for (i = ARRAY_SIZE(f) - 1; i >= 0; i--) {
-			st_signal(f[i]);
+		for (i = 0; i < ARRAY_SIZE(f); i++) {
+			st_signal(f[round < 3 ? ARRAY_SIZE(f) - 1 - i : i]);
 			st_settle(buf);
 		}
-		KUNIT_EXPECT_EQ(test, st_enabled(env) - before, round ? 1U : 2U);
+		KUNIT_EXPECT_EQ(test, st_enabled(env) - before, round % 3 ? 1U : 2U);
 	}
+}
+
+static void shared_callbacks_go_on_for_the_direction_that_is_waited_for(struct kunit *test)
+{
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *first = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_fence *write = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	struct st_fence *last = st_add(test, buf, DMA_RESV_USAGE_READ);
+	struct st_waiter *out = st_wait(test, buf, ST_OUT);
+
+	st_signal(last);
+	st_settle(buf);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(first), 1U);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(write), 0U);
+	st_signal(first);
+	st_settle(buf);
+	KUNIT_EXPECT_EQ(test, st_fence_callbacks(write), 1U);
+	st_signal(write);
+	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
 }
 
 /* No order has to cost more than when poll always took the first fence */
@@ -3737,6 +3757,7 @@ static struct kunit_case st_cases[] = {
 			 st_pattern_gen_params),
 	KUNIT_CASE(shared_callbacks_begin_with_the_last_fence),
 	KUNIT_CASE(shared_callbacks_remember_the_end_that_was_right),
+	KUNIT_CASE(shared_callbacks_go_on_for_the_direction_that_is_waited_for),
 	KUNIT_CASE(shared_callbacks_wake_every_exclusive_waiter),
 	KUNIT_CASE(shared_callbacks_do_not_follow_what_nobody_waits_for),
 	KUNIT_CASE_PARAM(anycontext_hard_interrupt, st_pattern_gen_params),
