@@ -328,21 +328,24 @@ class Steps:
         self.judge(step, before)
 
     def doubt(self, step, before):
-        """Where a test passed before, and now does not: was that luck?"""
+        """What was better before, and now is not: was that luck?"""
         for old in list(OrderedDict.fromkeys(step.better.values())):
             names = [name for name, better in step.better.items() if better is old
-                     and name in old.data["tests"] and name not in old.data.setdefault("sure", [])]
-            programs = sorted({old.data["program_of"].get(name) for name in names} - {None})
-            if not programs:
+                     and name not in old.data.setdefault("sure", [])]
+            if not names:
                 continue
+            programs = {old.data["program_of"].get(name) for name in names}
+            programs = self.programs if None in programs else sorted(programs)
             say(f"step {old.number} once more: {', '.join(names)}")
             self.build(old)
             for _ in range(1, ATTEMPTS):
-                tests = self.selftest(old, programs)[0]
+                tests, figures = self.selftest(old, programs)[:2]
                 for name in names:
                     if tests.get(name) == "fail":
                         old.data["tests"][name] = "fail"
-            old.data["sure"] += [name for name in names if old.data["tests"][name] == "pass"]
+                    if name in figures:
+                        old.data["figures"][name] = max(old.data["figures"][name], figures[name])
+            old.data["sure"] += [name for name in names if old.data["tests"].get(name) != "fail"]
             self.save(old)
         self.judge(step, before)
 
@@ -368,6 +371,7 @@ class Steps:
             value, old = step.data["figures"].get(name), figures.get(name)
             if series in judged and value is not None and old and value > old[0]:
                 step.worse[name] = f"{value}, and was {old[0]} at step {old[1].number}"
+                step.better[name] = old[1]
         for name in step.worse:
             if step.data["again"].get(name, 1) > 1:
                 step.worse[name] += f"; tried {step.data['again'][name]} times"
