@@ -93,7 +93,6 @@ struct st_fence {
 	struct hrtimer timer;
 	enum st_enable enable;
 	unsigned int enabled;	/* calls of enable_signaling */
-	bool done;		/* what ->signaled says */
 	bool hardirq;		/* signaled in hard interrupt context */
 	bool *timeline_locked;	/* held by who signals */
 	bool asked_locked;	/* and a driver was asked meanwhile */
@@ -212,7 +211,7 @@ static bool st_fence_signaled(struct dma_fence *fence)
 	struct st_fence *f = to_st_fence(fence);
 
 	st_fence_asked(f);
-	return READ_ONCE(f->done);
+	return false;
 }
 
 /* Nothing but what is mandatory */
