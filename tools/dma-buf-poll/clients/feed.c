@@ -184,7 +184,7 @@ static void make_busy(void)
 			need(fence_attach(&b->fences[i], &b->buf,
 					  is_write(n, i) ? FENCE_WRITE : FENCE_READ),
 			     "cannot attach a fence");
-			/* only the buffer is to hold it, and who waits for it */
+			/* only the buffer is to hold it, and whoever waits for it */
 			close(b->fences[i].sync_fd);
 			b->fences[i].sync_fd = -1;
 			b->pending += counts(n, i);

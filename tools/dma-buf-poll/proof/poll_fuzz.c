@@ -357,7 +357,7 @@ static enum line line_of(enum line line, short events)
 
 /*
  * Fences have signaled. If they were several, one direction may have become
- * ready before the other, and who waits for both may be told so: a request, and
+ * ready before the other, and whoever waits for both may be told so: a request, and
  * a thread if it gets to look on another CPU, or on PREEMPT_RT, in between.
  */
 static void wake(struct buffer *b, bool several)
