@@ -629,6 +629,14 @@ static int st_wakes(struct st_waiter *w)
 	return atomic_read(&w->wakes);
 }
 
+/* Woken once, and for both directions */
+static void st_told_both(struct kunit *test, struct st_waiter *w)
+{
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_read(&w->keys) & ST_INOUT,
+			ST_INOUT);
+}
+
 /* Everything goes, and leaves nothing behind */
 static void st_cleanup(struct kunit *test)
 {
@@ -1608,9 +1616,7 @@ static void one_wakeup_names_both_directions(struct kunit *test)
 	struct st_waiter *w = st_wait(test, buf, ST_INOUT);
 
 	st_signal(f);
-	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
-	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_read(&w->keys) & ST_INOUT,
-			ST_INOUT);
+	st_told_both(test, w);
 	KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
 }
 
@@ -1630,9 +1636,7 @@ static void one_wakeup_not_by_a_direction_that_owes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st_fence_callbacks(read), 1U);
 	st_replace(buf, read, read, DMA_RESV_USAGE_BOOKKEEP);
 	st_signal(write);
-	KUNIT_EXPECT_EQ(test, st_wakes(both), 1);
-	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_read(&both->keys) & ST_INOUT,
-			ST_INOUT);
+	st_told_both(test, both);
 	KUNIT_EXPECT_EQ(test, st_fence_callbacks(read), 1U);
 
 	next = st_add(test, buf, DMA_RESV_USAGE_WRITE);
@@ -1817,9 +1821,7 @@ static void no_lost_wakeup_for_a_fence_that_comes_back(struct kunit *test)
 
 	st_replace(buf, write, write, DMA_RESV_USAGE_BOOKKEEP);
 	st_signal(read);
-	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
-	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_read(&w->keys) & ST_INOUT,
-			ST_INOUT);
+	st_told_both(test, w);
 	KUNIT_EXPECT_EQ(test, st_fence_callbacks(write), 1U);
 
 	st_replace(buf, write, write, DMA_RESV_USAGE_WRITE);
