@@ -239,8 +239,8 @@ inline queue_irq_work()
 	fi
 }
 
-/* Whoever told drops the lock of the wait queue, and ends. */
-inline tell_end(d, callback)
+/* The callback ends; whoever takes it off sees if it is still to come. */
+inline tell_end(d, comes, callback)
 {
 	queue_locked = false;
 	if
@@ -248,7 +248,7 @@ inline tell_end(d, callback)
 #ifndef BUG_KEEP_FUNC
 		func[d] = false
 #endif
-	:: else -> poll_locked = false
+	:: else -> comes = func[d]
 	fi
 }
 
@@ -260,10 +260,10 @@ inline tell_end(d, callback)
 
 /*
  * dma_buf_poll_tell(), with the lock of the wait queue around it, and what follows in
- * dma_buf_poll_cb() or in dma_buf_poll_arm(). looks: a local of the caller. The second
- * step is the look at this direction, the third begins with that at the other one.
+ * dma_buf_poll_cb() or in dma_buf_poll_disarm(). looks: a local of the caller. The
+ * second step is the look at this direction, the third begins with that at the other one.
  */
-inline tell(d, looks, callback)
+inline tell(d, looks, comes, callback)
 {
 	atomic {
 		!queue_locked;
@@ -273,7 +273,7 @@ inline tell(d, looks, callback)
 			owed[d] = false;
 			told[d] = false;
 			looks = false;
-			tell_end(d, callback)
+			tell_end(d, comes, callback)
 		:: else ->
 			looks = true;
 #ifndef BUG_OUTSIDE
@@ -319,7 +319,7 @@ inline tell(d, looks, callback)
 				key_ = 0
 			fi;
 			looks = false;
-			tell_end(d, callback)
+			tell_end(d, comes, callback)
 		}
 	:: else
 	fi
@@ -355,12 +355,16 @@ inline add_callback(d, fence)
 	fi
 }
 
-/* dma_buf_poll_cancel() */
-inline cancel(d, result)
+/* dma_buf_poll_disarm(), with poll_lock held */
+inline disarm(d, looks, comes)
 {
-	atomic { !queue_locked -> use(); result = func[d] }
+#ifndef BUG_NO_TELL
+	tell(d, looks, comes, false);
+#else
+	atomic { !queue_locked -> use(); comes = func[d] }
+#endif
 	if
-	:: result ->
+	:: comes ->
 		/* dma_fence_remove_callback(): is it on a list? It must be that one. */
 		atomic {
 			assert(cb_fence[d] != NONE && refs[cb_fence[d]] > 0);
@@ -375,7 +379,7 @@ inline cancel(d, result)
 			:: else
 			fi;
 			check_single(d);
-			result = false
+			comes = false
 		}
 	:: else
 	fi;
@@ -403,33 +407,25 @@ inline owes(d, polls)
 }
 
 /*
- * dma_buf_poll_arm(), with poll_lock held; this drops it. result: whether a fence is
- * left. polls: "not yet" is what the caller says then.
+ * dma_buf_poll_arm(), with poll_lock held. result: whether a fence is left. polls: "not
+ * yet" is what the caller says then.
  */
-inline arm(d, fence, result, polls)
+inline arm(d, fence, result, comes, polls)
 {
 	do
 	:: true ->
-		resv_get(d, fence);
-		if
-		:: fence == NONE -> break
-		:: else
-		fi;
 		atomic {
 			!queue_locked;
 			use();
 			result = func[d];
 			if
-			:: result ->
-				owes(d, polls);
-				poll_locked = false;
-				fence_put(fence);
-				fence = NONE
+			:: result -> owes(d, polls); break
 			:: else
 			fi
 		}
+		resv_get(d, fence);
 		if
-		:: result -> break
+		:: fence == NONE -> break
 		:: else
 		fi;
 		atomic {
@@ -449,7 +445,6 @@ inline arm(d, fence, result, polls)
 		atomic {
 			!queue_locked;
 			owes(d, polls);
-			poll_locked = false;
 			result = true;
 			break
 		}
@@ -457,13 +452,7 @@ inline arm(d, fence, result, polls)
 	od;
 	if
 	:: result
-	:: else ->
-		cancel(d, result);
-#ifndef BUG_NO_TELL
-		tell(d, result, false)
-#else
-		poll_locked = false
-#endif
+	:: else -> disarm(d, result, comes)
 	fi
 }
 
@@ -474,7 +463,7 @@ inline arm(d, fence, result, polls)
 #endif
 
 /* dma_buf_poll_ready() */
-inline poll_ready(d, fence, result)
+inline poll_ready(d, fence, result, comes)
 {
 	atomic { use(); result = any_left(d) }
 	if
@@ -484,8 +473,11 @@ inline poll_ready(d, fence, result)
 #ifndef BUG_NO_LOCK
 		atomic { !poll_locked -> use(); poll_locked = true }
 #endif
-		result = false;
-		arm(d, fence, result, true)
+		if
+		:: result -> arm(d, fence, result, comes, true)
+		:: else -> disarm(d, result, comes)	/* dma_buf_poll_update() */
+		fi;
+		poll_locked = false
 	fi;
 	result = !result
 }
@@ -503,7 +495,7 @@ inline poll_ready(d, fence, result)
 proctype waiter(byte w)
 {
 	byte fence = NONE, d;
-	bool result;
+	bool result, comes;
 
 	atomic {
 #if DIRECTIONS == 1
@@ -537,12 +529,12 @@ proctype waiter(byte w)
 look:
 #if DIRECTIONS == 2
 	if
-	:: wants[w] & KEY(OUT) -> d = OUT; poll_ready(d, fence, result)
+	:: wants[w] & KEY(OUT) -> d = OUT; poll_ready(d, fence, result, comes)
 	:: else
 	fi;
 #endif
 	if
-	:: !result && (wants[w] & KEY(IN)) -> d = IN; poll_ready(d, fence, result)
+	:: !result && (wants[w] & KEY(IN)) -> d = IN; poll_ready(d, fence, result, comes)
 	:: else
 	fi;
 	atomic {
@@ -589,7 +581,7 @@ inline fence_cb(f, d, looks)
 {
 	list[f] = list[f] & ~KEY(d);
 	assert(cb_fence[d] == f);
-	tell(d, looks, true)
+	tell(d, looks, i_, true)		/* i_: not used */
 }
 
 /* dma_fence_signal(), by whoever holds a reference */
@@ -658,7 +650,7 @@ proctype adder()
 proctype cpu(byte c)
 {
 	byte fence = NONE, d;
-	bool result;
+	bool result, comes;
 
 end:	do
 	:: atomic { raised[c] ->
@@ -667,29 +659,27 @@ end:	do
 		assert(!gone);
 		pending = false
 	   }
+#ifndef BUG_UNLOCKED
+		atomic { !poll_locked -> assert(!gone); poll_locked = true }
+#endif
 		do
 		:: d < DIRECTIONS ->
-#ifndef BUG_UNLOCKED
-			atomic {
-				!poll_locked;
-				assert(!gone);
-				result = owed[d];
-				poll_locked = result
-			}
-#else
 			result = owed[d];
 			if
-			:: result -> atomic { !poll_locked -> use(); poll_locked = true }
-			:: else
-			fi;
+			:: result ->
+#ifdef BUG_UNLOCKED
+				atomic { !poll_locked -> use(); poll_locked = true }
 #endif
-			if
-			:: result -> result = false; arm(d, fence, result, false)
+				arm(d, fence, result, comes, false)
 			:: else
 			fi;
+#ifdef BUG_UNLOCKED
+			poll_locked = false;
+#endif
 			atomic { result = false; d++ }
 		:: else -> break
 		od;
+		atomic { assert(!gone); poll_locked = false }
 		/* The cmpxchg(), which fails when it is pending again. */
 		atomic {
 			assert(!gone);
@@ -704,7 +694,7 @@ end:	do
 proctype closer()
 {
 	byte f;
-	bool result;
+	bool result, comes;
 
 	waiters_left == 0;
 #ifndef BUG_NO_SYNC
@@ -712,18 +702,11 @@ proctype closer()
 #endif
 #ifndef BUG_NO_WAIT
 	atomic { !poll_locked -> poll_locked = true }
-	atomic {
-		!queue_locked;
-		owed[IN] = false;
-#if DIRECTIONS == 2
-		owed[OUT] = false;
-#endif
-	}
 #endif
 #ifndef BUG_NO_CANCEL
-	cancel(IN, result);
+	disarm(IN, result, comes);
 #if DIRECTIONS == 2
-	cancel(OUT, result);
+	disarm(OUT, result, comes);
 #endif
 #endif
 	atomic {

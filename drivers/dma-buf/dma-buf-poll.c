@@ -149,18 +149,22 @@ static void dma_buf_poll_cb(struct dma_fence *fence, struct dma_fence_cb *cb)
 	spin_unlock_irqrestore(&dmabuf->poll.lock, flags);
 }
 
-/* The callback has run to its end, or will not run, when this returns. */
-static void dma_buf_poll_cancel(struct dma_buf *dmabuf,
+/*
+ * Take the callback off its fence, and tell those who are owed a wake-up: no fence is
+ * left, but they may sleep on one that has been replaced. When this returns the callback
+ * has run to its end, or will not run.
+ */
+static void dma_buf_poll_disarm(struct dma_buf *dmabuf,
 				struct dma_buf_poll_cb_t *dcb)
 {
-	unsigned long flags;
 	bool pending;
 
 	/* After its callbacks, and a grace period, a fence may lose its lock. */
 	rcu_read_lock();
-	spin_lock_irqsave(&dmabuf->poll.lock, flags);
+	spin_lock(&dmabuf->poll.lock);
+	dma_buf_poll_tell(dmabuf, dcb);
 	pending = dcb->cb.func;
-	spin_unlock_irqrestore(&dmabuf->poll.lock, flags);
+	spin_unlock(&dmabuf->poll.lock);
 	if (pending && dma_fence_remove_callback(dcb->fence, &dcb->cb))
 		dcb->cb.func = NULL;
 	rcu_read_unlock();
@@ -170,46 +174,33 @@ static void dma_buf_poll_cancel(struct dma_buf *dmabuf,
 }
 
 /*
- * Have the callback on one of the fences that are left, and a wake-up owed. If
- * there is none wake those who are owed one already: they may sleep on a fence that
- * has been replaced. Returns whether there is one.
+ * Have the callback on one of the fences that are left and, if the caller @polls, a
+ * wake-up owed. Returns whether a fence is left.
  *
- * This arms no matter whether the caller is going to sleep: epoll looks again
- * without a queue function while its entry is already queued, and so does the
- * second round of poll(2). And a fence that is polled has to have its signaling
- * enabled, or a loop that polls without sleeping might never see it signal.
- *
- * The irq_work, which is not one of those who @polls, leaves @owed as it is: the
- * callback of the other direction may have answered for this one meanwhile. If
- * nothing is owed it does nothing: the buffer may have been released.
+ * The irq_work leaves @owed as it is: the callback of the other direction may have
+ * answered for this one meanwhile.
  */
-static noinline bool dma_buf_poll_arm(struct dma_buf *dmabuf,
-				      struct dma_buf_poll_cb_t *dcb, bool polls)
+static bool dma_buf_poll_arm(struct dma_buf *dmabuf,
+			     struct dma_buf_poll_cb_t *dcb, bool polls)
 {
 	struct dma_fence *fence;
-	unsigned long flags;
-	bool armed = false;
-
-	spin_lock_irqsave(&dmabuf->poll_lock, flags);
-	if (!polls && !READ_ONCE(dcb->owed))
-		goto out;
+	bool armed;
 
 	for (;;) {
-		fence = dma_resv_get_unsignaled(dmabuf->resv,
-						dma_resv_usage_rw(dcb->write),
-						READ_ONCE(dcb->last));
-		if (!fence)
-			break;
-
 		spin_lock(&dmabuf->poll.lock);
 		armed = dcb->cb.func;
 		if (armed && polls)
 			WRITE_ONCE(dcb->owed, true);
 		spin_unlock(&dmabuf->poll.lock);
+		if (armed)
+			return true;
 
-		if (armed) {
-			dma_fence_put(fence);
-			goto out;
+		fence = dma_resv_get_unsignaled(dmabuf->resv,
+						dma_resv_usage_rw(dcb->write),
+						READ_ONCE(dcb->last));
+		if (!fence) {
+			dma_buf_poll_disarm(dmabuf, dcb);
+			return false;
 		}
 
 		/* If it cannot be added, or has run already, look again. */
@@ -217,24 +208,39 @@ static noinline bool dma_buf_poll_arm(struct dma_buf *dmabuf,
 		WRITE_ONCE(dcb->fence, fence);
 		dma_fence_add_callback(fence, &dcb->cb, dma_buf_poll_cb);
 	}
-
-	dma_buf_poll_cancel(dmabuf, dcb);
-	spin_lock(&dmabuf->poll.lock);
-	dma_buf_poll_tell(dmabuf, dcb);
-	spin_unlock(&dmabuf->poll.lock);
-	armed = false;
-out:
-	spin_unlock_irqrestore(&dmabuf->poll_lock, flags);
-
-	return armed;
 }
 
 static void dma_buf_poll_work(struct irq_work *work)
 {
 	struct dma_buf *dmabuf = container_of(work, struct dma_buf, poll_work);
+	unsigned long flags;
 
-	dma_buf_poll_arm(dmabuf, &dmabuf->cb_in, false);
-	dma_buf_poll_arm(dmabuf, &dmabuf->cb_out, false);
+	spin_lock_irqsave(&dmabuf->poll_lock, flags);
+	/* If nothing is owed the buffer may have been released. */
+	if (READ_ONCE(dmabuf->cb_in.owed))
+		dma_buf_poll_arm(dmabuf, &dmabuf->cb_in, false);
+	if (READ_ONCE(dmabuf->cb_out.owed))
+		dma_buf_poll_arm(dmabuf, &dmabuf->cb_out, false);
+	spin_unlock_irqrestore(&dmabuf->poll_lock, flags);
+}
+
+/*
+ * This arms no matter whether the caller is going to sleep: epoll looks again
+ * without a queue function while its entry is already queued, and so does the
+ * second round of poll(2). And a fence that is polled has to have its signaling
+ * enabled, or a loop that polls without sleeping might never see it signal.
+ */
+static noinline bool dma_buf_poll_update(struct dma_buf *dmabuf,
+					 struct dma_buf_poll_cb_t *dcb, bool left)
+{
+	spin_lock_irq(&dmabuf->poll_lock);
+	if (left)
+		left = dma_buf_poll_arm(dmabuf, dcb, true);
+	else
+		dma_buf_poll_disarm(dmabuf, dcb);
+	spin_unlock_irq(&dmabuf->poll_lock);
+
+	return left;
 }
 
 /*
@@ -256,7 +262,7 @@ static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
 	if (fence ? READ_ONCE(dcb->owed) : !READ_ONCE(dcb->fence))
 		return !fence;
 
-	return !dma_buf_poll_arm(dmabuf, dcb, true);
+	return !dma_buf_poll_update(dmabuf, dcb, fence);
 }
 
 /**
@@ -333,11 +339,7 @@ void dma_buf_poll_release(struct dma_buf *dmabuf)
 	 * The other one finds nothing owed from here on.
 	 */
 	spin_lock_irq(&dmabuf->poll_lock);
-	spin_lock(&dmabuf->poll.lock);
-	WRITE_ONCE(dmabuf->cb_in.owed, false);
-	WRITE_ONCE(dmabuf->cb_out.owed, false);
-	spin_unlock(&dmabuf->poll.lock);
-	dma_buf_poll_cancel(dmabuf, &dmabuf->cb_in);
-	dma_buf_poll_cancel(dmabuf, &dmabuf->cb_out);
+	dma_buf_poll_disarm(dmabuf, &dmabuf->cb_in);
+	dma_buf_poll_disarm(dmabuf, &dmabuf->cb_out);
 	spin_unlock_irq(&dmabuf->poll_lock);
 }

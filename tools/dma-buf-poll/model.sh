@@ -191,7 +191,7 @@ finds few safety KEEP_FENCE "assertion violated (refs" "the old fence is not put
 finds few safety EARLY_PUT "assertion violated" "the driver drops its reference before the lock"
 finds one safety NO_LOCK "assertion violated" "two pollers arm the same direction"
 finds one safety BLIND "assertion violated ((signaled" "the callback does not look at the other fences"
-finds calm safety OUTSIDE "assertion violated ((signaled" "the look is not under the lock of the wait queue"
+finds calm safety OUTSIDE "assertion violated told" "the look is not under the lock of the wait queue"
 finds patient safety NOT_OWED "invalid end state" "poll relies on a callback that owes nothing"
 finds both safety OTHER_BLIND "assertion violated ((signaled" "the other direction is told without a look"
 finds both safety TWICE "assertion violated told" "the direction that was answered for goes on owing"
