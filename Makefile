@@ -66,7 +66,7 @@ help:
 	@echo '  distclean       remove build/ and the cache'
 	@echo
 	@echo 'With:'
-	@echo '  BASE=$(BASE)       one of: $(shell awk '!/^#/ && NF { print $$1 }' $(T)/bases | paste -sd" ")'
+	@echo '  BASE=$(BASE)       one of: $(shell awk '!/^#/ && NF { print $$1 }' $(T)/tree/bases | paste -sd" ")'
 	@echo '  VARIANT=$(VARIANT) stock, fixes (all topics but poll-rework), rework (all of them); where'
 	@echo '                  there is no poll-rework, as on 5.10, stock or rework'
 	@echo '  TOPIC=NAME      one topic, for series and send-check'
@@ -86,58 +86,58 @@ deps:
 
 run:
 	@$(T)/deps.sh
-	@$(T)/run.sh '$(BASE)'
+	@$(T)/test/run.sh '$(BASE)'
 
 test:
 	@$(T)/deps.sh build check docs
-	@$(T)/test.sh '$(BASE)'
+	@$(T)/test/test.sh '$(BASE)'
 
 steps:
 	@$(T)/deps.sh
-	@$(T)/steps.py '$(BASE)' $(if $(MESSAGE),--message) $(foreach s,$(STEPS),'$(s)')
+	@$(T)/test/steps.py '$(BASE)' $(if $(MESSAGE),--message) $(foreach s,$(STEPS),'$(s)')
 
 # From what the last run left
 readme:
-	@$(T)/report.py --readme '$(BASE)'
+	@$(T)/test/report.py --readme '$(BASE)'
 
 test-all:
 	@$(T)/deps.sh build check docs
-	@$(T)/test.sh all
+	@$(T)/test/test.sh all
 
 tree:
 	@$(T)/deps.sh
-	@$(T)/compose.sh '$(BASE)'
+	@$(T)/tree/compose.sh '$(BASE)'
 
 kernel:
 	@$(T)/deps.sh
-	@$(T)/kernel.sh '$(BASE)' '$(VARIANT)'
+	@$(T)/kernel/kernel.sh '$(BASE)' '$(VARIANT)'
 
 selftest:
 	@$(T)/deps.sh
-	@$(T)/selftest.sh '$(BASE)' '$(VARIANT)' $(TESTS)
+	@$(T)/test/selftest.sh '$(BASE)' '$(VARIANT)' $(TESTS)
 
 shell:
 	@$(T)/deps.sh
-	@$(T)/shell.sh '$(BASE)' '$(VARIANT)'
+	@$(T)/vm/shell.sh '$(BASE)' '$(VARIANT)'
 
 # Neither a kernel nor a package is needed for these.
 topics:
-	@$(T)/series.py '$(BASE)' --topics
+	@$(T)/tree/series.py '$(BASE)' --topics
 
 series:
-	@$(T)/series.py '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
+	@$(T)/tree/series.py '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
 
 send-check:
 	@$(T)/deps.sh build check
-	@$(T)/send-check.sh '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
+	@$(T)/mail/send-check.sh '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
 
 backport-report:
 	@$(T)/deps.sh
-	@$(T)/backport-report.py
+	@$(T)/mail/backport-report.py
 
 check:
 	@$(T)/deps.sh build check
-	@$(T)/check.sh '$(BASE)'
+	@$(T)/check/check.sh '$(BASE)'
 
 clean:
 	rm -rf build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
@@ -151,69 +151,69 @@ distclean:
 .PHONY: kunit mutants test-debug coverage
 kunit:
 	@$(T)/deps.sh
-	@$(T)/kunit.sh '$(BASE)'
+	@$(T)/test/kunit.sh '$(BASE)'
 
 test-debug:
 	@$(T)/deps.sh
-	@$(T)/test-debug.sh '$(BASE)' '$(VARIANT)' $(RUNS)
+	@$(T)/test/test-debug.sh '$(BASE)' '$(VARIANT)' $(RUNS)
 
 coverage:
 	@$(T)/deps.sh
-	@$(T)/coverage.sh '$(BASE)'
+	@$(T)/test/coverage.sh '$(BASE)'
 
 mutants:
 	@$(T)/deps.sh
-	@$(T)/mutants.py '$(BASE)' $(if $(MUTANTS),'$(MUTANTS)')
+	@$(T)/test/mutants.py '$(BASE)' $(if $(MUTANTS),'$(MUTANTS)')
 
 .PHONY: bench bench-compare
 bench:
 	@$(T)/deps.sh build bench
-	@$(T)/bench.sh '$(BASE)' '$(VARIANT)'
+	@$(T)/bench/bench.sh '$(BASE)' '$(VARIANT)'
 
 bench-compare:
-	@$(T)/bench_report.py --compare '$(A)' '$(B)'
+	@$(T)/bench/bench_report.py --compare '$(A)' '$(B)'
 
 .PHONY: model
 model:
 	@$(T)/deps.sh build check
-	@$(T)/model.sh
+	@$(T)/model/model.sh
 
 .PHONY: litmus
 litmus:
 	@$(T)/deps.sh
-	@$(T)/litmus.sh $(foreach t,$(TESTS),'$(t)')
+	@$(T)/model/litmus.sh $(foreach t,$(TESTS),'$(t)')
 
 .PHONY: clients
 clients:
 	@$(T)/deps.sh
-	@$(T)/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
+	@$(T)/clients/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
 
 .PHONY: htmldocs
 htmldocs:
 	@$(T)/deps.sh build docs
-	@$(T)/htmldocs.sh '$(BASE)'
+	@$(T)/check/htmldocs.sh '$(BASE)'
 
 .PHONY: refresh
 refresh:
 	@$(T)/deps.sh
-	@$(T)/refresh.py '$(BASE)'
+	@$(T)/tree/refresh.py '$(BASE)'
 
 .PHONY: igt igt-stock
 igt:
 	@$(T)/deps.sh build igt
-	@$(T)/igt.sh '$(BASE)' '$(VARIANT)' $(foreach s,$(SUBTESTS),'$(s)')
+	@$(T)/igt/igt.sh '$(BASE)' '$(VARIANT)' $(foreach s,$(SUBTESTS),'$(s)')
 
 igt-stock:
 	@$(T)/deps.sh build igt
-	@$(T)/igt-stock.sh '$(BASE)' $(foreach s,$(TESTS),'$(s)')
+	@$(T)/igt/igt-stock.sh '$(BASE)' $(foreach s,$(TESTS),'$(s)')
 
 .PHONY: audit audit-patches
 audit:
 	@$(T)/deps.sh build audit
-	@$(T)/compose.sh '$(BASE)'
-	@$(T)/audit.py '$(BASE)' $(foreach r,$(RULES),--rule '$(r)')
+	@$(T)/tree/compose.sh '$(BASE)'
+	@$(T)/audit/audit.py '$(BASE)' $(foreach r,$(RULES),--rule '$(r)')
 
 audit-patches:
 	@$(T)/deps.sh build check
-	@$(T)/compose.sh '$(BASE)'
-	@$(T)/drivers-check.sh '$(BASE)'
+	@$(T)/tree/compose.sh '$(BASE)'
+	@$(T)/audit/drivers-check.sh '$(BASE)'

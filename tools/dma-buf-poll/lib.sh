@@ -3,7 +3,7 @@
 #
 # What the scripts of the harness share. Source this first:
 #
-#   . "${BASH_SOURCE%/*}/lib.sh"
+#   . "${BASH_SOURCE%/*}/../lib.sh"
 
 set -euo pipefail
 
@@ -15,11 +15,11 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/dma-buf-poll
 say() { printf '%s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-bases() { awk '!/^#/ && NF { print $1 }' "$tools/bases"; }
+bases() { awk '!/^#/ && NF { print $1 }' "$tools/tree/bases"; }
 
 # base_field BASE N: column N of the table of bases
 base_field() {
-	awk -v base="$1" -v n="$2" '!/^#/ && $1 == base { print $n }' "$tools/bases"
+	awk -v base="$1" -v n="$2" '!/^#/ && $1 == base { print $n }' "$tools/tree/bases"
 }
 
 check_base() {

@@ -1,0 +1,498 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Make one table of what bench.sh measured, and judge it.
+
+bench_report.py BASE [VARIANT] reads build/BASE/bench/*.results, or those in
+bench-VARIANT if that is not rework, writes results.tsv, results.json, report.md and
+report.svg beside them, and prints the table. The status is 0 only if every
+requirement is met; the file promises says which are not made of a variant.
+
+bench_report.py --compare A B puts two of those side by side: each is a
+results.tsv, a directory that holds one, or a base.
+"""
+
+import argparse
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import OrderedDict
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../test"))
+import report as contract  # noqa: E402
+
+TOP = contract.TOP
+FENCES = (1, 4, 16, 64)
+WATCHERS = (0, 16, 256, 4096)
+SIGNALED = (0, 1, 4, 16, 64)
+THREADS = (1, 2, 4, 8)
+ORDERS = (("in_order", "in order"), ("random", "at random"), ("reverse", "in reverse"))
+WAITS = ORDERS + (("reverse_again", "in reverse again"),)
+
+RESULT = re.compile(r"^# result: (\S+)\t(\S+)\t(\S.*)$")
+SKIP = re.compile(r"^ok \d+ (?:- )?# SKIP ([^:]+): (.*)$")
+NOT_OK = re.compile(r"^not ok \d+ (?:- )?([^:]+): (.*)$")
+
+
+def die(text):
+    sys.exit(f"error: {text}")
+
+
+class Results:
+    """All figures of one base, by variant and name; each a list of passes."""
+
+    def __init__(self, base, series):
+        self.promises = contract.Promises(base, series)
+        self.series = series
+        self.variants = ("stock", series)
+        self.values = {variant: OrderedDict() for variant in self.variants}
+        self.units = OrderedDict()
+        self.missing = {variant: OrderedDict() for variant in self.variants}
+
+    def read(self, path, variant):
+        with open(path, encoding="utf-8", errors="replace") as source:
+            for line in source:
+                line = line.rstrip("\r\n")
+                match = RESULT.match(line)
+                if match:
+                    name, value, unit = match.groups()
+                    self.units[name] = unit
+                    self.values[variant].setdefault(name, []).append(float(value))
+                    continue
+                match = SKIP.match(line) or NOT_OK.match(line)
+                if match:
+                    self.missing[variant][match.group(1)] = match.group(2)
+
+    def get(self, variant, name):
+        """Of counters the last pass; of costs the better one; rates, the best."""
+        passes = self.values[variant].get(name)
+        if not passes:
+            return None
+        return max(passes) if self.units[name] == "polls/s" else min(passes)
+
+    def ours(self, name):
+        """The same of what is held against the stock kernel"""
+        return self.get(self.series, name)
+
+    def required(self, name):
+        """Is anything required of that figure?"""
+        return f"bench:{name}" in self.promises
+
+    def counted(self, name):
+        """Is this a figure that has to repeat exactly?"""
+        return self.units[name] in ("insn", "wake-ups")
+
+
+def load(base, series):
+    results = Results(base, series)
+    name = "bench" if series == "rework" else f"bench-{series}"
+    directory = os.path.join(TOP, "build", base, name)
+    paths = sorted(glob.glob(os.path.join(directory, "*.results")))
+    if not paths:
+        die(f"no build/{base}/{name}/*.results: run 'make bench BASE={base} VARIANT={series}' first")
+    for path in paths:
+        variant = os.path.basename(path).split("-")[0]
+        if variant in results.variants:
+            results.read(path, variant)
+    return results, directory
+
+
+def number(value):
+    if value is None:
+        return "-"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
+
+
+class Table:
+    """Rows of: figure, stock, the other, ratio, required, verdict."""
+
+    def __init__(self, results):
+        self.results = results
+        self.head = ("figure", "stock", results.series, "ratio",
+                     f"required of {results.series}", "")
+        self.rows = []
+        self.failed = 0
+        self.unknown = 0
+
+    def heading(self, text):
+        self.rows.append((text,))
+
+    def row(self, label, name, required="", limit=None, strict=False):
+        """One figure; limit is what the series may reach, or must stay below."""
+        stock = self.results.get("stock", name)
+        series = self.results.ours(name)
+        if not self.results.required(name):
+            required = ""
+        ratio = f"{series / stock:.3f}" if stock and series is not None else "-"
+        verdict = ""
+        if required:
+            if series is None or limit is None:
+                verdict = "unknown"
+                self.unknown += 1
+            elif series < limit or (series == limit and not strict):
+                verdict = "pass"
+            else:
+                verdict = "FAIL"
+                self.failed += 1
+            if limit is not None:
+                required = f"{required}: {number(limit)}"
+        self.rows.append((label, number(stock), number(series), ratio, required, verdict))
+
+    def text(self):
+        full = [row for row in self.rows if len(row) > 1]
+        width = [max(len(row[i]) for row in full + [self.head]) for i in range(6)]
+        lines = []
+        for row in [self.head] + self.rows:
+            if len(row) == 1:
+                lines += ["", row[0]]
+                continue
+            cells = [row[0].ljust(width[0])]
+            cells += [row[i].rjust(width[i]) for i in (1, 2, 3)]
+            cells += [row[4].ljust(width[4]), row[5]]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def markdown(self):
+        lines = ["| " + " | ".join(self.head) + " |", "|---|--:|--:|--:|---|---|"]
+        for row in self.rows:
+            if len(row) == 1:
+                lines.append(f"| **{row[0]}** | | | | | |")
+            else:
+                cells = (cell.replace("|", "\\|") for cell in row)
+                lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+
+def times(factor, value):
+    return None if value is None else factor * value
+
+
+def growth(results, variant, stem, points):
+    """What one more costs, between the first and the last point."""
+    first = results.get(variant, f"{stem}.{points[0]}")
+    last = results.get(variant, f"{stem}.{points[-1]}")
+    if first is None or last is None:
+        return None
+    return (last - first) / (points[-1] - points[0])
+
+
+def make_table(results):
+    table = Table(results)
+    ours = results.ours
+    stock = lambda name: results.get("stock", name)
+
+    table.heading("One poll that returns at once, guest instructions")
+    table.row("ready pipe", "poll.pipe")
+    table.row("eventfd", "poll.eventfd")
+    table.row("export as sync_file, poll, close", "poll.export_sync_file")
+    for name, label in (("in", "IN"), ("out", "OUT"), ("inout", "IN|OUT")):
+        near = results.required("near.pipe")
+        table.row(f"idle, {label}", f"poll.idle.{name}",
+                  "1.05 x the ready pipe" if near else "at most stock",
+                  times(1.05, ours("poll.pipe")) if near else stock(f"poll.idle.{name}"))
+    table.row("busy, IN", "poll.busy.in", "at most stock", stock("poll.busy.in"))
+    table.row("busy, OUT", "poll.busy.out")
+    table.row("busy, IN|OUT", "poll.busy.inout")
+    for n in WATCHERS:
+        if n:
+            table.row(f"idle, {n} epoll watchers", f"poll.watchers.{n}", "flat within 2 %",
+                      times(1.02, ours("poll.watchers.0")))
+        else:
+            table.row("idle, no epoll watcher", "poll.watchers.0")
+    for n in SIGNALED:
+        table.row(f"idle, {n} signaled fences left", f"poll.signaled.{n}", "at most stock",
+                  stock(f"poll.signaled.{n}"))
+
+    table.heading("A whole wait on N fences, guest instructions, signals included")
+    for n in FENCES:
+        table.row(f"the signals alone, N={n}", f"signals.{n}")
+    for order, label in ORDERS:
+        for n in FENCES:
+            table.row(f"export as sync_file, {label}, N={n}", f"export.{order}.{n}")
+    for n in FENCES:
+        table.row(f"drm_syncobj and eventfd, in order, N={n}", f"syncobj.in_order.{n}")
+    for order, label in WAITS:
+        for n in FENCES:
+            name = f"wait.{order}.{n}"
+            if order.startswith("reverse"):
+                table.row(f"poll, {label}, N={n}", name, "below stock", stock(name), True)
+                continue
+            table.row(f"poll, {label}, N={n}", name, "below the exported sync_file",
+                      ours(f"export.{order}.{n}"), True)
+            if n == FENCES[-1]:
+                table.row(f"poll, {label}, N={n}", name, "1.25 x the signals",
+                          times(1.25, ours(f"signals.{n}")))
+    for order, label in WAITS:
+        for n in FENCES:
+            table.row(f"wake-ups, {label}, N={n}", f"wakeups.wait.{order}.{n}", "one", 1)
+    table.row("last signal to return of poll, N=1", "latency.wait.in_order.1", "at most stock",
+              stock("latency.wait.in_order.1"))
+
+    table.heading("One buffer polled by several threads on 4 CPUs, polls per second of real time")
+    for what, label in (("idle", "idle"), ("busy", "busy"),
+                        ("idle_contended", "idle, lock contended"),
+                        ("busy_contended", "busy, lock contended")):
+        for n in THREADS:
+            table.row(f"{label}, {n} threads", f"threads.{what}.{n}")
+    for what, label in (("idle_contended", "idle"), ("busy_contended", "busy")):
+        for n in THREADS:
+            table.row(f"sleeps in poll, {label}, lock contended, {n} threads",
+                      f"sleeps.threads.{what}.{n}", "none", 0)
+
+    table.heading("What a program feels that watches an idle buffer")
+    table.row("edge-triggered epoll, CPU seconds in 2 s", "user.epoll_et.cpu")
+    table.row("edge-triggered epoll, events in 2 s", "user.epoll_et.events", "one", 1)
+    table.row("a Go program that wraps it, CPU seconds in 2 s", "user.go.cpu")
+    table.row("io_uring multishot, completions", "user.io_uring_multishot", "one", 1)
+
+    table.heading("Size, bytes")
+    size = stock("sizeof.dma_buf")
+    table.row("struct dma_buf", "sizeof.dma_buf", "stock and 64", size and size + 64)
+    table.row("code of poll", "text.poll")
+    return table
+
+
+def notes(results):
+    """Growth, and all there is to say about what was not measured or differs."""
+    lines = []
+    for stem, points, label in (("poll.signaled", SIGNALED, "a signaled fence left in the buffer"),
+                                ("poll.watchers", WATCHERS, "a watcher"),
+                                ("wait.in_order", FENCES, "a fence, waited for in order"),
+                                ("wait.random", FENCES, "a fence, waited for at random"),
+                                ("wait.reverse", FENCES, "a fence, waited for in reverse"),
+                                ("signals", FENCES, "the signal of a fence alone")):
+        values = [growth(results, variant, stem, points) for variant in results.variants]
+        if None not in values:
+            lines.append(f"{label} costs {values[0]:,.1f} instructions on stock, "
+                         f"{values[1]:,.1f} with {results.series}")
+
+    for variant in results.variants:
+        for name, why in results.missing[variant].items():
+            lines.append(f"{variant}: {name} was not measured: {why}")
+
+    differ = []
+    single = 0
+    for variant in results.variants:
+        for name, passes in results.values[variant].items():
+            if not results.counted(name):
+                continue
+            if len(passes) < 2:
+                single += 1
+            elif len(set(passes)) > 1:
+                differ.append(f"{variant} {name}: {' / '.join(number(p) for p in passes)}")
+    if single:
+        lines.append(f"{single} counted figures come from one pass only")
+    if differ:
+        lines.append("the two passes DIFFER in: " + "; ".join(differ))
+    else:
+        lines.append("the passes agree to the instruction in every counted figure")
+    return lines
+
+
+def write_tsv(results, path):
+    names = list(results.units)
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("name\tunit\tstock\tseries\tstock_passes\tseries_passes\n")
+        for name in names:
+            cells = [name, results.units[name]]
+            cells += [repr(results.get(v, name)) if results.get(v, name) is not None else ""
+                      for v in results.variants]
+            cells += [",".join(repr(p) for p in results.values[v].get(name, [])) for v in results.variants]
+            out.write("\t".join(cells) + "\n")
+
+
+def write_json(results, table, path):
+    data = {
+        "results": {name: {"unit": results.units[name],
+                           **{v: results.values[v].get(name, []) for v in results.variants}}
+                    for name in results.units},
+        "missing": results.missing,
+        "failed": table.failed,
+    }
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(data, out, indent=1)
+        out.write("\n")
+
+
+def block(name, pairs):
+    lines = [f"${name} << EOD"]
+    lines += [f"{x} {y}" for x, y in pairs if y is not None]
+    return "\n".join(lines + ["EOD"])
+
+
+def write_svg(results, base, path):
+    """Three pictures: one poll, growth with watchers, growth with fences."""
+    if not shutil.which("gnuplot"):
+        return "no gnuplot here, so no picture: apt-get install gnuplot-nox"
+
+    def series(variant, stem, points, offset=0):
+        return [(n + offset, results.get(variant, f"{stem}.{n}")) for n in points]
+
+    bars = (("pipe", "poll.pipe"), ("eventfd", "poll.eventfd"), ("idle IN", "poll.idle.in"),
+            ("idle OUT", "poll.idle.out"), ("idle IN|OUT", "poll.idle.inout"),
+            ("busy IN", "poll.busy.in"), ("export, poll", "poll.export_sync_file"))
+    data = ["$bars << EOD"]
+    for label, name in bars:
+        pair = [results.get(v, name) for v in results.variants]
+        if None not in pair:
+            data.append(f'"{label}" {pair[0]} {pair[1]}')
+    data.append("EOD")
+    for variant, name in zip(results.variants, ("stock", "series")):
+        data.append(block(f"w_{name}", series(variant, "poll.watchers", WATCHERS, 1)))
+        for order, _ in ORDERS:
+            data.append(block(f"f_{name}_{order}", series(variant, f"wait.{order}", FENCES)))
+    data.append(block("export", series(results.series, "export.in_order", FENCES)))
+    data.append(block("syncobj", series(results.series, "syncobj.in_order", FENCES)))
+    data.append(block("signals", series(results.series, "signals", FENCES)))
+    pipe = results.ours("poll.pipe") or 0
+
+    def have(name):
+        return any(entry.startswith(f"${name} ") and entry.count("\n") > 1 for entry in data)
+
+    waits = [("f_stock_in_order", 1, 1, "stock, in order"), ("f_stock_random", 1, 2, "stock, random"),
+             ("f_stock_reverse", 1, 3, "stock, reverse"),
+             ("f_series_in_order", 2, 1, f"{results.series}, in order"),
+             ("f_series_random", 2, 2, f"{results.series}, random"),
+             ("f_series_reverse", 2, 3, f"{results.series}, reverse"),
+             ("syncobj", 4, 1, "drm_syncobj and eventfd"), ("export", 3, 1, "exported sync_file"),
+             ("signals", 5, 4, "the signals alone")]
+    wait_plots = [f'${name} with linespoints ls {style} dt {dash} title "{title}"'
+                  for name, style, dash, title in waits if have(name)]
+    watch_plots = [f'$w_{v} with linespoints ls {style} title "{title}"'
+                   for v, style, title in (("stock", 1, "stock"), ("series", 2, results.series))
+                   if have(f"w_{v}")]
+    watch_plots.append(f'{pipe} with lines ls 5 dt 4 title "ready pipe"')
+
+    script = "\n".join(data) + f"""
+set terminal svg size 1500,640 dynamic noenhanced font "sans-serif,13" background "white"
+set output "{path}"
+set style line 1 lc rgb "#c0392b" lw 2 pt 7 ps 0.6
+set style line 2 lc rgb "#1f77b4" lw 2 pt 7 ps 0.6
+set style line 3 lc rgb "#2c8a4b" lw 2 pt 5 ps 0.6
+set style line 4 lc rgb "#8e6bbf" lw 2 pt 9 ps 0.6
+set style line 5 lc rgb "#666666" lw 1.5 pt 13 ps 0.6
+set multiplot layout 1,3 title "Polling a dma-buf on {base}: guest instructions, less is better"
+set grid ytics lc rgb "#dddddd"
+set border 3
+set tics nomirror
+set format y "%.0f"
+set title "one poll that returns at once"
+set style data histograms
+set style histogram clustered gap 1
+set style fill solid 0.9 noborder
+set boxwidth 0.9
+set xtics rotate by -40
+set key top left
+set yrange [0:*]
+plot $bars using 2:xtic(1) ls 1 title "stock", "" using 3 ls 2 title "{results.series}"
+set xtics norotate
+set style data lines
+set title "one poll of an idle buffer, and its epoll watchers"
+set logscale xy
+set yrange [400:*]
+set xrange [0.8:6000]
+set key outside bottom center horizontal
+set xtics ("0" 1, "16" 17, "256" 257, "4096" 4097)
+set xlabel "epoll instances that watch the buffer"
+plot {", ".join(watch_plots)}
+set title "a whole wait, the signals included"
+set xrange [0.8:80]
+set xtics (1, 4, 16, 64)
+set xlabel "fences to wait for"
+plot {", ".join(wait_plots) or "0"}
+unset multiplot
+"""
+    done = subprocess.run(["gnuplot"], input=script, text=True, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        return "gnuplot failed: " + (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return None
+
+
+def report(base, series):
+    results, directory = load(base, series)
+    table = make_table(results)
+    remarks = notes(results)
+    write_tsv(results, os.path.join(directory, "results.tsv"))
+    write_json(results, table, os.path.join(directory, "results.json"))
+    trouble = write_svg(results, base, os.path.join(directory, "report.svg"))
+    if trouble:
+        remarks.append(trouble)
+    try:
+        with open(os.path.join(directory, "what"), encoding="utf-8") as source:
+            what = [line.strip() for line in source]
+    except OSError:
+        what = []
+
+    with open(os.path.join(directory, "report.md"), "w", encoding="utf-8") as out:
+        out.write(f"# What polling a dma-buf costs on {base}\n\n")
+        out.write(f"Made by `make bench BASE={base} VARIANT={series}` from: {'; '.join(what)}.\n\n")
+        if not trouble:
+            out.write("![cost of polling](report.svg)\n\n")
+        out.write(table.markdown() + "\n\n")
+        out.write("".join(f"- {line}\n" for line in remarks))
+
+    print(table.text())
+    print()
+    for line in remarks:
+        print(line)
+    print(f"\n{table.failed} requirements missed, {table.unknown} unknown: "
+          f"see {os.path.relpath(directory, TOP)}/report.md")
+    return 1 if table.failed or table.unknown else 0
+
+
+def read_tsv(where):
+    for path in (where, os.path.join(where, "results.tsv"),
+                 os.path.join(TOP, "build", where, "bench", "results.tsv")):
+        if os.path.isfile(path):
+            break
+    else:
+        die(f"no results at '{where}': name a results.tsv, a directory with one, or a base")
+    rows = OrderedDict()
+    with open(path, encoding="utf-8") as source:
+        head = source.readline().rstrip("\n").split("\t")
+        if head[:4] != ["name", "unit", "stock", "series"]:
+            die(f"{path} is no table of results")
+        for line in source:
+            cells = line.rstrip("\n").split("\t")
+            rows[cells[0]] = [float(cell) if cell else None for cell in cells[2:4]]
+    return rows
+
+
+def compare(where_a, where_b):
+    rows_a, rows_b = read_tsv(where_a), read_tsv(where_b)
+    lines = [("figure", "stock A", "stock B", "B/A", "series A", "series B", "B/A")]
+    for name in list(rows_a) + [name for name in rows_b if name not in rows_a]:
+        a, b = rows_a.get(name, [None] * 2), rows_b.get(name, [None] * 2)
+        cells = [name]
+        for i in (0, 1):
+            ratio = f"{b[i] / a[i]:.3f}" if a[i] and b[i] is not None else "-"
+            cells += [number(a[i]), number(b[i]), ratio]
+        lines.append(tuple(cells))
+    width = [max(len(line[i]) for line in lines) for i in range(7)]
+    for line in lines:
+        print("  ".join([line[0].ljust(width[0])] +
+                        [line[i].rjust(width[i]) for i in range(1, 7)]))
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("base", nargs="?")
+    parser.add_argument("series", nargs="?", default="rework", metavar="variant")
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"))
+    args = parser.parse_args()
+    if args.compare:
+        return compare(*args.compare)
+    if not args.base:
+        parser.error("name a BASE, or --compare A B")
+    return report(args.base, args.series)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# selftest.sh BASE VARIANT [TEST]...: run the kselftest and the proofs in a guest
+#
+# Prints its KTAP, and keeps it in build/BASE/log/selftest-VARIANT.results, after
+# that of the KUnit modules of the kernel, where it has any. The
+# tests are what `make kselftest-install TARGETS=dma-buf` installs, and the programs
+# of proof/; name some of them to run only those. TESTFLAGS goes to each, REPEAT=n runs all n times, and
+# SMP=n gives the guest n CPUs. TIMEOUT is that of the guest, in seconds, MEMORY
+# what it has, such as 2G, and APPEND goes to the command line of its kernel.
+
+. "${BASH_SOURCE%/*}/../lib.sh"
+
+base=${1:?usage: selftest.sh BASE VARIANT [TEST]...}
+variant=${2:?usage: selftest.sh BASE VARIANT [TEST]...}
+shift 2
+check_base "$base"
+check_variant "$variant" "$base"
+name=$(flavour "$variant")
+check_repeat
+
+out=$top/build/$base
+src=$out/src
+obj=$(variant_obj "$base" "$variant")
+prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
+# What an earlier run said is no result of this one, should it end early.
+[ "${1-}" = --build-only ] || rm -f "$prefix".{results,console} "$prefix".boot*
+
+"$tools/kernel/kernel.sh" "$base" "$variant"
+
+install=$out/kselftest
+log=$out/log/kselftest-build.log
+mkdir -p "$out/log"
+(
+	lock "$base"
+	key=$({ (cd "$src" && find tools/testing/selftests/dma-buf -type f -print0 2>/dev/null |
+		LC_ALL=C sort -z | xargs -0 sha256sum)
+		(cd "$top" && sha256sum tools/dma-buf-poll/proof/*.[ch] tools/dma-buf-poll/proof/Makefile \
+			Documentation/driver-api/dma-buf-poll-example.c); } | sha256sum)
+	if [ ! -f "$install.stamp" ] || [ "$(cat "$install.stamp")" != "$key" ]; then
+		rm -rf "$install" "$install.stamp" "$out/kselftest-obj"
+		mkdir -p "$out/kselftest-obj"
+		# In the tree itself: old versions of lib.mk know nothing else.
+		fails() {
+			die "$base: the $1 does not build: $(grep -m1 -E '(error|Error)[: ]' "$log" || tail -n1 "$log") (see $log)"
+		}
+		{ make -C "$src" O="$out/kselftest-obj" headers ||
+		  make -C "$src" O="$out/kselftest-obj" headers_install; } >"$log" 2>&1 || fails kselftest
+		mkdir -p "$install/dma-buf"
+		# 5.10 has not what the one that is mailed needs.
+		if [ -d "$src/tools/testing/selftests/dma-buf" ]; then
+			make -C "$src/tools/testing/selftests" O="$out/kselftest-obj" \
+				TARGETS=dma-buf INSTALL_PATH="$install" USERLDFLAGS=-static \
+				KHDR_INCLUDES="-isystem $out/kselftest-obj/usr/include" \
+				install >>"$log" 2>&1 || fails kselftest
+			[ -x "$install/dma-buf/poll" ] || fails kselftest
+		fi
+		make -C "$tools/proof" KSRC="$src" HEADERS="$out/kselftest-obj/usr/include" \
+			O="$install/dma-buf" >>"$log" 2>&1 || fails proof
+		make -s -C "$tools/proof" list | tr ' ' '\n' | sed 's/^/dma-buf:/' \
+			>>"$install/kselftest-list.txt"
+		printf '%s\n' "$key" >"$install.stamp"
+	fi
+)
+
+# For others that need kernel and tests and bring their own job.
+[ "${1-}" != --build-only ] || exit 0
+
+tests=("$@")
+if [ ${#tests[@]} = 0 ]; then
+	mapfile -t tests < <(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt")
+	# Races are for kernels that look for them.
+	[ "$name" = "$variant" ] || tests+=(poll_race)
+fi
+for test in "${tests[@]}"; do
+	[ -x "$install/dma-buf/$test" ] || die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt" | paste -sd' ')"
+done
+
+# On its own it races for a minute, among all the others for a part of that.
+race=
+[ $# != 0 ] || race='-t 20'
+# Its steps take longer where the kernel looks at each access.
+fuzz=
+[ "$name" = "$variant" ] || fuzz='--seconds 600'
+
+# A patch does the same to every exporter: for steps.py one is enough, where the harness
+# of the base can leave tests out.
+contract=
+[ -z "${DBP_STEP-}" ] || contract='-V system_heap_sw_sync -V vgem_sw_sync -V vgem_vgem'
+
+# KUnit runs when its module is loaded. Only those that a series adds: on
+# mainline that is the module all tests of dma-buf are in.
+files=(--file "$install:kselftest")
+job="failed=0
+"
+if [ $# = 0 ] && [ "$variant" != stock ]; then
+	for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit,st-dma-buf-poll-proof}.ko; do
+		[ -f "$module" ] || continue
+		files+=(--file "$module:${module##*/}")
+		job+="echo '# run: ${module##*/}'
+insmod /${module##*/} || { echo 'not ok 1 ${module##*/}_loads'; failed=1; }
+"
+	done
+	job+="for r in /sys/kernel/debug/kunit/*/results; do
+	[ -f \"\$r\" ] || { echo 'not ok 1 kunit_has_results'; failed=1; continue; }
+	sed 's/^    \\(ok\\|not ok\\)/\\1/' \"\$r\" | tee /tmp/kunit
+	! grep -q '^not ok' /tmp/kunit || failed=1
+done
+"
+fi
+# What runs in the guest, without the fixtures that are named.
+job_without() {
+	printf '%s\n' "export DMABUF_SPARE='$1'" "$job"
+}
+# The counters of the lines, for coverage.sh
+counters=/sys/kernel/debug/gcov$obj/drivers/dma-buf/dma-buf-poll.gcda
+[ "${GCOV:-0}" = 0 ] || job+="[ -f $counters ] || { echo 'no $counters'; exit 1; }
+"
+job+="cd /kselftest/dma-buf; i=0
+while [ \$i -lt $REPEAT ]; do
+	for t in ${tests[*]}; do
+		echo \"# run: \$t\"
+		flags=
+		[ \$t != poll_race ] || flags='$race'
+		[ \$t != poll_fuzz ] || flags='$fuzz'
+		[ \$t != contract ] || flags='$contract'
+		status=0
+		./\$t \$flags ${TESTFLAGS-} || status=\$?
+		# An example says nothing of tests: its status tells.
+		case \$t-\$status in
+		*_example-0) echo \"ok 1 \$t\" ;;
+		*_example-4) echo \"ok 1 \$t # SKIP it has not what it needs\" ;;
+		*_example-*) echo \"not ok 1 \$t\"; failed=1 ;;
+		*-0|*-4) ;;
+		*) failed=1 ;;
+		esac
+	done
+	i=\$((i + 1))
+done
+"
+[ "${GCOV:-0}" = 0 ] || job+="echo '# gcov: begin'; base64 $counters; echo '# gcov: end'
+"
+job+="exit \$failed"
+
+say "running the kselftest on $base $name${SMP:+, $SMP CPUs}"
+slow=1
+[ "$name" = "$variant" ] || slow=4
+more=()
+[ -t 1 ] || more+=(--progress)
+! have_virgl || more+=(--virgl)
+if [ "${KCSAN:-0}" = 1 ]; then
+	# Races of the base with itself are not ours to judge: what is in drivers/
+	# dma-buf, the tests included, is.
+	nm "$obj"/drivers/dma-buf/*.o 2>/dev/null |
+		awk '$2 ~ /^[tT]$/ { print $3 }' | sort -u >"$out/log/kcsan-ours"
+	more+=(--kcsan-ours "$out/log/kcsan-ours")
+fi
+
+# A stock kernel may not survive a test, or not come back from it. That is a
+# result like others: say so, and go on with the fixtures not yet begun in
+# another boot, as with a step between stock and series. For a series it is the end.
+worst=0 spare='' n=0
+while :; do
+	n=$((n + 1)) status=0
+	# guest.py may end before it comes to that
+	: >"$prefix.results"
+	: >"$prefix.console"
+	{ "$tools/vm/guest.py" "${more[@]}" --kernel "$obj/arch/x86/boot/bzImage" \
+		--out "$prefix" --smp "${SMP:-2}" \
+		--timeout "${TIMEOUT:-$((REPEAT * slow * 900))}" --stall "$((slow * 120))" \
+		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
+		${APPEND:+--append "$APPEND"} "${files[@]}" "$(job_without "$spare")" \
+		2>&1 >&3 | tee "$prefix.said" | sed -u '/^error: /d' >&2; } 3>&1 || status=$?
+	error=$(grep '^error: ' "$prefix.said" | tail -n1 || :)
+	test=$(awk '$1 == "#" && $2 == "RUN" { run = $3 } /^(not )?ok / { run = "" }
+		END { print run }' "$prefix.results")
+	begun=$(awk '$1 == "#" && $2 == "RUN" { sub(/[.].*/, "", $3); print $3 }' "$prefix.results" |
+		sort -u | paste -sd' ')
+	case $status in
+	3|4) worst=$status ;;
+	*) [ "$worst" != 0 ] || worst=$status ;;
+	esac
+	case $variant$status in
+	stock[34]|step[34])
+		# In no test, or in one that it should not have come to?
+		[ -n "$test" ] || break
+		case " $spare " in *" ${test%%.*} "*) break ;; esac
+		[ "$n" -lt 20 ] || break
+		;;
+	*)
+		break
+		;;
+	esac
+	reason=${error#error: }
+	printf '# guest: went down in %s: %s\n' "$test" "${reason% (see *}" | tee -a "$prefix.results"
+	for kind in console results; do
+		mv "$prefix.$kind" "$prefix.boot$n.$kind"
+	done
+	spare=$(tr ' ' '\n' <<<"$spare $begun" | sed '/^$/d' | sort -u | paste -sd' ')
+	say "$base $name does not survive $test: ${reason% (see *}"
+	say "  booting it again for what comes after"
+done
+for kind in console results; do
+	for boot in $(seq "$((n - 1))" -1 1); do
+		cat "$prefix.boot$boot.$kind" "$prefix.$kind" >"$prefix.part"
+		mv "$prefix.part" "$prefix.$kind"
+	done
+done
+rm -f "$prefix".boot* "$prefix.said"
+[ -z "$error" ] || say "$error"
+[ "$n" = 1 ] || [ -n "$error" ] || say "error: $base $name went down in $((n - 1)) tests (see $prefix.console)"
+exit "$worst"

@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test.sh BASE|all: the test suite
+#
+# Runs each part, shows what it said, and ends with N passed, N failed,
+# N skipped over all of them. A part that ends without such a line, or with a
+# status that does not go with it, counts as one failure more.
+
+. "${BASH_SOURCE%/*}/../lib.sh"
+
+arg=${1:?usage: test.sh BASE|all}
+if [ "$arg" = all ]; then
+	mapfile -t list < <(bases)
+else
+	check_base "$arg"
+	list=("$arg")
+fi
+plain_kernels test
+
+mkdir -p "$top/build"
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+
+# part NAME COMMAND...
+part() {
+	local name=$1 status=0
+
+	shift
+	echo "# == $name"
+	"$@" 2>&1 | tee "$said" || status=$?
+	tally "$name" "$status" \
+		"$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$said" | tail -n1 || :)"
+}
+
+# Both kernels, their logs, and what the tests said on them. That a log is not
+# clean is no test's result: tally() hears of it by the status.
+contract() {
+	local status=0
+
+	"$tools/test/run.sh" "$1" || status=$?
+	"$tools/test/report.py" --tests "$1" || status=$?
+	return $status
+}
+
+# Mail needs a sender, and not every machine that runs the tests has one.
+mail() {
+	if git -C "$top" config user.email >/dev/null; then
+		"$tools/mail/send-check.sh" "$1"
+	else
+		echo "ok - the series as mail # SKIP nobody to send it: git config user.name and user.email"
+		echo "0 passed, 0 failed, 1 skipped"
+	fi
+}
+
+# What goes where, and what holds there: for all bases together.
+backports() {
+	if "$tools/mail/backport-report.py"; then
+		echo "ok - every base holds what it promises, and no variant is needless"
+		echo "1 passed, 0 failed, 0 skipped"
+	else
+		echo "not ok - every base holds what it promises, and no variant is needless"
+		echo "0 passed, 1 failed, 0 skipped"
+		return 1
+	fi
+}
+
+for base in "${list[@]}"; do
+	part "$base: the contract" contract "$base"
+	part "$base: static checks" "$tools/check/check.sh" "$base"
+	if [ -f "$top/build/$base/src/Documentation/driver-api/dma-buf-poll.rst" ]; then
+		part "$base: the documentation" "$tools/check/htmldocs.sh" "$base"
+	fi
+	part "$base: the series as mail" mail "$base"
+	if [ -f "$top/drivers/dma-buf/st-dma-buf-poll.c" ] && [ "$base" != 5.10 ]; then
+		part "$base: KUnit" "$tools/test/kunit.sh" "$base"
+	fi
+done
+if [ -x "$tools/model/model.sh" ]; then
+	part "the model" "$tools/model/model.sh"
+fi
+part "memory ordering" "$tools/model/litmus.sh"
+part "the semantic patches" "$tools/audit/cocci-test.sh"
+part "the harness" "$tools/self/harness-test.sh" "${list[0]}"
+if [ "$arg" = all ]; then
+	part "the bases" backports
+fi
+
+echo "# == all"
+verdict && [ "$passed" -gt 0 ]

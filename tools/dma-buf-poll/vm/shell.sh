@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# shell.sh BASE VARIANT: an interactive guest, the kselftest in it if it is built
+
+. "${BASH_SOURCE%/*}/../lib.sh"
+
+base=${1:?usage: shell.sh BASE VARIANT}
+variant=${2:?usage: shell.sh BASE VARIANT}
+check_base "$base"
+check_variant "$variant" "$base"
+[ -t 0 ] || die "make shell wants a terminal"
+"$tools/kernel/kernel.sh" "$base" "$variant"
+out=$top/build/$base
+say "^A x ends QEMU"
+files=()
+[ ! -d "$out/kselftest" ] || files=(--file "$out/kselftest:kselftest")
+exec "$tools/vm/guest.py" --shell --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+	--out "$out/log/shell" --smp "${SMP:-2}" "${files[@]}"
