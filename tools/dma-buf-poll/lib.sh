@@ -378,24 +378,6 @@ sid_unpack() {
 	say "$package $version and $((n - 1)) other packages of sid in ${root#"$top/"}"
 }
 
-# For a guest that runs programs of this machine: arguments of guest.py, and
-# what its job begins with. From then on /host is this machine's root, read-only
-# over 9p, with what the guest has of its own in it.
-# shellcheck disable=SC2054
-host_root=(--qemu=-virtfs
-	--qemu=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap)
-# shellcheck disable=SC2016
-mount_host_root='
-mkdir -p /host
-if ! mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host; then
-	echo "error: no root of the host"
-	exit 1
-fi
-for dir in dev proc sys tmp; do
-	mount -o rbind /$dir /host/$dir
-done
-'
-
 # Can a guest of this machine have a virtio-gpu with 3D? (guest.py --virgl)
 have_virgl() {
 	qemu-system-x86_64 -device virtio-gpu-gl-pci,help >/dev/null 2>&1 &&

@@ -92,10 +92,7 @@ missing() {
 }
 
 say "building the clients"
-job="$mount_host_root"'
-mount -o bind /clients /host/mnt
-cd /
-'
+: >"$out/bin/list"
 while IFS='|' read -r name what program args; do
 	[ -n "$name" ] || continue
 	if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then
@@ -104,22 +101,18 @@ while IFS='|' read -r name what program args; do
 	why=$(missing "$program") || exit 1
 	printf '%s\t%s\t%s\n' "$name" "$what" "$why" >>"$out/list"
 	[ -z "$why" ] || continue
-	case $program in
-	idle) job+="/poll_bench -g /clients/idle user.go" ;;
-	*.py) job+="chroot /host /mnt/feed $name /usr/bin/python3 -B /mnt/$program" ;;
-	*) job+="chroot /host /mnt/feed $name /mnt/$program $args" ;;
-	esac
-	job+=$'\n'
+	printf '%s\n' "$name|$program|$args" >>"$out/bin/list"
 done <<<"$clients"
-job+="exit 0"
 
+# The root of this machine, for the guest to read
+host=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
 for variant in stock "$series"; do
 	say "running the clients on the $base $variant kernel"
 	status=0
 	"$tools/vm/guest.py" --progress --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 		--out "$build/log/clients-$variant" --timeout "${TIMEOUT:-1200}" \
 		--file "$out/bin:clients" --file "$build/kselftest/dma-buf/poll_bench:poll_bench" \
-		"${host_root[@]}" "$job" >/dev/null || status=$?
+		--qemu=-virtfs --qemu="$host" --job "$tools/clients/clients-job.sh" >/dev/null || status=$?
 	case $variant-$status in
 	*-0) ;;
 	# What a kernel did up to where it fell over is still worth showing.

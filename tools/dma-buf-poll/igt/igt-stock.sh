@@ -53,31 +53,17 @@ fi
 
 # run VARIANT TEST[@SUBTEST]...: "test subtest result" a line, in VARIANT's table
 run() {
-	local variant=$1 table=$log/igt-stock-$1.tsv job status=0
+	local variant=$1 table=$log/igt-stock-$1.tsv status=0
 
 	shift
-	job="r=/root; mkdir -p \$r
-mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=131072,cache=loose root \$r || exit 1
-for d in proc sys dev sys/kernel/debug; do mount --bind /\$d \$r/\$d; done
-mount -t tmpfs tmp \$r/tmp
-mount -t tmpfs run \$r/run
-for t in $*; do
-	case \$t in
-	*@*) one=\"--run-subtest \${t#*@}\" ;;
-	*) one= ;;
-	esac
-	echo \"igt-run: \${t%@*}\"
-	timeout -s KILL ${TEST_TIMEOUT:-400} chroot \$r env HOME=/tmp IGT_FORCE_DRIVER=$IGT_FORCE_DRIVER \
-		/usr/libexec/igt-gpu-tools/\${t%@*} \$one >/tmp/said 2>&1
-	echo \"igt-end: \$?\" >>/tmp/said
-	grep -a -E '(Subtest .*: [A-Z]+ \()|^(SUCCESS|SKIP|FAIL|igt-end)|Failed assertion|Test requirement:' /tmp/said
-done"
 	"$tools/vm/guest.py" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
 		--boot-timeout 120 --timeout "${TIMEOUT:-2400}" \
 		--append "rcupdate.rcu_cpu_stall_timeout=120" \
 		--qemu=-fsdev --qemu "local,id=root,path=$sysroot,security_model=none,readonly=on" \
 		--qemu=-device --qemu virtio-9p-pci,fsdev=root,mount_tag=root \
-		"$job" | while IFS= read -r line; do
+		--job "$tools/igt/igt-stock-job.sh" --set TESTS="$*" \
+		--set TEST_TIMEOUT="${TEST_TIMEOUT:-400}" --set IGT_FORCE_DRIVER="$IGT_FORCE_DRIVER" |
+		while IFS= read -r line; do
 			case $line in igt-run:*) say "  $base $variant:${line#igt-run:}" ;; esac
 		done || status=$?
 	[ $status = 0 ] ||

@@ -144,20 +144,8 @@ tell() {
 
 # A guest that runs the subtests in $wanted, and takes from there what it ran
 run_guest() {
-	local job line running='' why='' status=0 expect=0
+	local line running='' why='' status=0 expect=0
 
-	job="export LD_LIBRARY_PATH=/igt/lib
-n=0
-while [ \$n -lt $REPEAT ]; do
-	for t in ${wanted[*]}; do
-		echo \"igt-run: \$t\"
-		timeout -s KILL ${SUBTEST_TIMEOUT:-120} /igt/$test --run-subtest \$t >/tmp/said 2>&1
-		s=\$?
-		sed 's/^/igt-said: /' /tmp/said
-		echo \"igt-end: \$s\"
-	done
-	n=\$((n + 1))
-done"
 	# A loaded host lets the guest find the wrong frequency for its TSC, and then
 	# its seconds are a fraction of one: the tests give up on what is in time.
 	: >"$log.said"
@@ -201,7 +189,9 @@ done"
 			--out "$log" --boot-timeout 120 --smp "${SMP:-2}" \
 			--timeout "${TIMEOUT:-$((REPEAT * 900))}" \
 			--append "rcupdate.rcu_cpu_stall_timeout=120 ${APPEND-}" \
-			--file "$root:." "$job" 2>"$log.error"
+			--file "$root:." --job "$tools/igt/igt-job.sh" --set TEST="$test" \
+			--set SUBTESTS="${wanted[*]}" --set REPEAT="$REPEAT" \
+			--set SUBTEST_TIMEOUT="${SUBTEST_TIMEOUT:-120}" 2>"$log.error"
 		 echo "guest-status: $?")
 
 	case $status in

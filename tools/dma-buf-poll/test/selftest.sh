@@ -77,71 +77,24 @@ for test in "${tests[@]}"; do
 	[ -x "$install/dma-buf/$test" ] || die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt" | paste -sd' ')"
 done
 
-# On its own it races for a minute, among all the others for a part of that.
-race=
-[ $# != 0 ] || race='-t 20'
-# Its steps take longer where the kernel looks at each access.
-fuzz=
-[ "$name" = "$variant" ] || fuzz='--seconds 600'
-
-# A patch does the same to every exporter: for steps.py one is enough, where the harness
-# of the base can leave tests out.
-contract=
-[ -z "${DBP_STEP-}" ] || contract='-V system_heap_sw_sync -V vgem_sw_sync -V vgem_vgem'
-
 # KUnit runs when its module is loaded. Only those that a series adds: on
 # mainline that is the module all tests of dma-buf are in.
 files=(--file "$install:kselftest")
-job="failed=0
-"
+modules=() when=
 if [ $# = 0 ] && [ "$variant" != stock ]; then
+	when=kunit
 	for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit,st-dma-buf-poll-proof}.ko; do
 		[ -f "$module" ] || continue
 		files+=(--file "$module:${module##*/}")
-		job+="echo '# run: ${module##*/}'
-insmod /${module##*/} || { echo 'not ok 1 ${module##*/}_loads'; failed=1; }
-"
+		modules+=("${module##*/}")
 	done
-	job+="for r in /sys/kernel/debug/kunit/*/results; do
-	[ -f \"\$r\" ] || { echo 'not ok 1 kunit_has_results'; failed=1; continue; }
-	sed 's/^    \\(ok\\|not ok\\)/\\1/' \"\$r\" | tee /tmp/kunit
-	! grep -q '^not ok' /tmp/kunit || failed=1
-done
-"
 fi
-# What runs in the guest, without the fixtures that are named.
-job_without() {
-	printf '%s\n' "export DMABUF_SPARE='$1'" "$job"
-}
+[ $# != 0 ] || when+=' all'
+[ "$name" = "$variant" ] || when+=' debug'
+[ -z "${DBP_STEP-}" ] || when+=' step'
 # The counters of the lines, for coverage.sh
-counters=/sys/kernel/debug/gcov$obj/drivers/dma-buf/dma-buf-poll.gcda
-[ "${GCOV:-0}" = 0 ] || job+="[ -f $counters ] || { echo 'no $counters'; exit 1; }
-"
-job+="cd /kselftest/dma-buf; i=0
-while [ \$i -lt $REPEAT ]; do
-	for t in ${tests[*]}; do
-		echo \"# run: \$t\"
-		flags=
-		[ \$t != poll_race ] || flags='$race'
-		[ \$t != poll_fuzz ] || flags='$fuzz'
-		[ \$t != contract ] || flags='$contract'
-		status=0
-		./\$t \$flags ${TESTFLAGS-} || status=\$?
-		# An example says nothing of tests: its status tells.
-		case \$t-\$status in
-		*_example-0) echo \"ok 1 \$t\" ;;
-		*_example-4) echo \"ok 1 \$t # SKIP it has not what it needs\" ;;
-		*_example-*) echo \"not ok 1 \$t\"; failed=1 ;;
-		*-0|*-4) ;;
-		*) failed=1 ;;
-		esac
-	done
-	i=\$((i + 1))
-done
-"
-[ "${GCOV:-0}" = 0 ] || job+="echo '# gcov: begin'; base64 $counters; echo '# gcov: end'
-"
-job+="exit \$failed"
+counters=
+[ "${GCOV:-0}" = 0 ] || counters=/sys/kernel/debug/gcov$obj/drivers/dma-buf/dma-buf-poll.gcda
 
 say "running the kselftest on $base $name${SMP:+, $SMP CPUs}"
 slow=1
@@ -170,7 +123,10 @@ while :; do
 		--out "$prefix" --smp "${SMP:-2}" \
 		--timeout "${TIMEOUT:-$((REPEAT * slow * 900))}" --stall "$((slow * 120))" \
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
-		${APPEND:+--append "$APPEND"} "${files[@]}" "$(job_without "$spare")" \
+		${APPEND:+--append "$APPEND"} "${files[@]}" --job "$tools/test/selftest-job.sh" \
+		--set TESTS="${tests[*]}" --set REPEAT="$REPEAT" --set TESTFLAGS="${TESTFLAGS-}" \
+		--set MODULES="${modules[*]}" --set WHEN="$when" --set COUNTERS="$counters" \
+		--set DMABUF_SPARE="$spare" \
 		2>&1 >&3 | tee "$prefix.said" | sed -u '/^error: /d' >&2; } 3>&1 || status=$?
 	error=$(grep '^error: ' "$prefix.said" | tail -n1 || :)
 	test=$(awk '$1 == "#" && $2 == "RUN" { run = $3 } /^(not )?ok / { run = "" }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Boot a kernel, run one job in it, and tell truthfully how that ended.
 
-The job is a shell script; it and the files it needs travel in an initramfs.
+The job is a shell script, a file or a few words; it and the files it needs travel in
+an initramfs.
 What the job prints is copied to stdout as it comes. The exit status is
 
   0  the job ran and ended with status 0
@@ -19,6 +20,7 @@ and anything but 0 and 1 comes with one line on stderr that says what.
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -257,6 +259,21 @@ def tail(path):
     return lines[-1].strip() if lines else "none"
 
 
+def read_job(args):
+    """The shell script that the guest is to run, its variables first"""
+    job = args.commands
+    if args.job:
+        try:
+            with open(args.job, encoding="utf-8") as source:
+                job = source.read()
+        except OSError as error:
+            die(NO_HOST, f"no job {args.job}: {error.strerror}")
+    for variable in reversed(args.set if job else ()):
+        name, _, value = variable.partition("=")
+        job = f"export {name}={shlex.quote(value)}\n{job}"
+    return job
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     # Its own status is 2, which is said of logs here.
@@ -264,6 +281,9 @@ def main():
     parser.add_argument("--kernel", required=True)
     parser.add_argument("--out", required=True, help="prefix of the logs: OUT.console, OUT.results")
     parser.add_argument("--file", action="append", default=[], metavar="HOST[:GUEST]")
+    parser.add_argument("--job", metavar="SCRIPT", help="the job, if it is a file")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a variable of the job's environment")
     parser.add_argument("--accel", choices=("tcg", "icount", "kvm"), default="tcg")
     parser.add_argument("--smp", type=int, default=2)
     parser.add_argument("--memory", default="1G")
@@ -280,7 +300,7 @@ def main():
     parser.add_argument("--kcsan-ours", metavar="FILE",
                         help="judge data races only of the functions named there")
     parser.add_argument("--shell", action="store_true", help="an interactive guest, no job")
-    parser.add_argument("job", nargs="?", default="", help="shell commands")
+    parser.add_argument("commands", nargs="?", default="", help="the job, if it is short")
     args = parser.parse_args()
 
     if not shutil.which("qemu-system-x86_64"):
@@ -293,7 +313,8 @@ def main():
             ours = set(names.read().split())
         if not ours:
             die(NO_HOST, f"no function in {args.kcsan_ours}")
-    if not args.shell and not args.job:
+    job = read_job(args)
+    if not args.shell and not job:
         die(NO_HOST, "no job for the guest")
     if not (args.timeout > 0 and args.boot_timeout > 0 and args.stall >= 0 and args.smp > 0):
         die(NO_HOST, "time-outs and the number of CPUs must be more than 0")
@@ -301,7 +322,7 @@ def main():
     os.makedirs(os.path.dirname(os.path.abspath(args.out)), exist_ok=True)
     console, results = args.out + ".console", args.out + ".results"
     ramdisk = args.out + ".cpio.gz"
-    initramfs(ramdisk, args.job, args.file, args.shell)
+    initramfs(ramdisk, job, args.file, args.shell)
 
     if args.shell:
         open(results, "wb").close()

@@ -1,0 +1,78 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+#
+# What selftest.sh runs in the guest: the KUnit modules, then the kselftest, as KTAP.
+# It takes TESTS (of /kselftest/dma-buf), REPEAT (so many times), TESTFLAGS (for each),
+# MODULES, COUNTERS (of gcov, to be printed at the end), and WHEN: which rows of the
+# table below hold, and whether KUnit has to have something to say.
+
+# When, test, and what it gets beside TESTFLAGS. On its own poll_race races for a
+# minute, among all the others for a part of that. The steps of the fuzzer take longer
+# where the kernel looks at each access. A patch does the same to every exporter: for
+# steps.py one is enough, where the harness of the base can leave tests out.
+table='
+all|poll_race|-t 20
+debug|poll_fuzz|--seconds 600
+step|contract|-V system_heap_sw_sync -V vgem_sw_sync -V vgem_vgem
+'
+
+failed=0
+
+flags_of() {
+	echo "$table" | while IFS='|' read -r kind test flags; do
+		case " $WHEN " in
+		*" $kind "*) [ "$test" != "$1" ] || echo "$flags" ;;
+		esac
+	done
+}
+
+kunit() {
+	for module in $MODULES; do
+		echo "# run: $module"
+		insmod "/$module" || { echo "not ok 1 ${module}_loads"; failed=1; }
+	done
+	for results in /sys/kernel/debug/kunit/*/results; do
+		[ -f "$results" ] || { echo 'not ok 1 kunit_has_results'; failed=1; continue; }
+		sed 's/^    \(ok\|not ok\)/\1/' "$results" | tee /tmp/kunit
+		! grep -q '^not ok' /tmp/kunit || failed=1
+	done
+}
+
+# run TEST
+run() {
+	echo "# run: $1"
+	status=0
+	# TESTFLAGS may hold quotes.
+	eval "./$1 $(flags_of "$1") $TESTFLAGS" || status=$?
+	# An example says nothing of tests: its status tells.
+	case $1-$status in
+	*_example-0) echo "ok 1 $1" ;;
+	*_example-4) echo "ok 1 $1 # SKIP it has not what it needs" ;;
+	*_example-*) echo "not ok 1 $1"; failed=1 ;;
+	*-0|*-4) ;;
+	*) failed=1 ;;
+	esac
+}
+
+if [ -n "$COUNTERS" ] && [ ! -f "$COUNTERS" ]; then
+	echo "no $COUNTERS"
+	exit 1
+fi
+case " $WHEN " in
+*' kunit '*) kunit ;;
+esac
+cd /kselftest/dma-buf || exit
+i=0
+while [ "$i" -lt "$REPEAT" ]; do
+	for test in $TESTS; do
+		run "$test"
+	done
+	i=$((i + 1))
+done
+if [ -n "$COUNTERS" ]; then
+	echo '# gcov: begin'
+	base64 "$COUNTERS"
+	echo '# gcov: end'
+fi
+exit $failed
