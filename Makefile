@@ -59,7 +59,8 @@ help:
 	@echo '  backport-report which patch goes to which base, and what holds there'
 	@echo
 	@echo 'To change it:'
-	@echo '  readme          put the table of the last make run into README.md'
+	@echo '  readme          put the tables of the last make run, bench, clients and audit'
+	@echo '                  into README.md and the documents'
 	@echo '  refresh         fold the commits of build/BASE/src back into own files and patches'
 	@echo
 	@echo '  clean           remove what was built; keep sources and logs'
@@ -96,9 +97,9 @@ steps:
 	@$(T)/deps.sh
 	@$(T)/steps.py '$(BASE)' $(if $(MESSAGE),--message) $(foreach s,$(STEPS),'$(s)')
 
-# From what the last run left
+# From what the last runs left
 readme:
-	@$(T)/report.py --readme '$(BASE)'
+	@$(T)/documents.py '$(BASE)'
 
 test-all:
 	@$(T)/deps.sh build check docs

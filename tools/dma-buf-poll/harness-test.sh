@@ -243,6 +243,7 @@ fi
 . "$tools/refresh-test.sh"
 . "$tools/tree-test.sh"
 . "$tools/report-test.sh"
+. "$tools/documents-test.sh"
 . "$tools/steps-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?

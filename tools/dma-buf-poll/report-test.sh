@@ -8,7 +8,7 @@
 report_top=$tmp/report
 report=$report_top/tools/dma-buf-poll/report.py
 mkdir -p "$report_top/tools/dma-buf-poll" "$report_top"/build/{6.12,5.10}/log
-cp "$tools"/{report.py,promises,bases,lib.sh} "$report_top/tools/dma-buf-poll/"
+cp "$tools"/{report.py,documents.py,promises,bases,lib.sh} "$report_top/tools/dma-buf-poll/"
 mkdir -p "$report_top"/patches/{6.12,5.10}
 printf '%s\n' '# poll-rework/' ../5.10/poll-fixes/0001-x.patch poll-rework/0001-x.patch >"$report_top/patches/6.12/series"
 printf '%s\n' '# poll-rework/' poll-fixes/0001-x.patch >"$report_top/patches/5.10/series"
