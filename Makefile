@@ -146,8 +146,9 @@ backport-report: ## which patch goes to which base, and what holds there
 	@$(T)/mail/backport-report.py
 
 ##@ To change it:
-readme: ## put the table of the last make run into README.md
-	@$(T)/test/report.py --readme '$(BASE)'
+readme: ## put the tables of the last make run, bench, clients and audit
+##                  into README.md and the documents
+	@$(T)/documents.py '$(BASE)'
 
 refresh: ## fold the commits of build/BASE/src back into own files and patches
 	@$(T)/deps.sh

@@ -3,6 +3,7 @@
 """Run the semantic patches over a kernel tree and say what is new.
 
 audit.py BASE [--tree DIR] [--rules DIR] [--rule NAME]... [--ops FILE] [--jobs N] [--out DIR]
+audit.py --readme BASE
 
 Runs each scripts/coccinelle/dma-buf/*.cocci over the files that mention what it
 is about, one spatch for a rule and a file, and remembers what it said by the
@@ -14,6 +15,9 @@ dma_fence_ops of each base: one without, and one for nothing, is an error. Write
 build/BASE/audit/report.md; prints the findings that nobody has judged. The
 status is 0 if there are none, 1 if there are or that table is not complete, 2 if
 spatch failed.
+
+--readme runs nothing: it puts the table of the last run, and the verdicts on the
+operations, into the document about the audit.
 """
 
 import argparse
@@ -30,6 +34,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(HERE, "../../.."))
 RULES = os.path.join(TOP, "scripts/coccinelle/dma-buf")
+sys.path.insert(0, os.path.join(TOP, "tools/dma-buf-poll"))
+from documents import put_table  # noqa: E402
+
+DOCUMENT = "Documentation/process/dma-buf-poll-audit.rst"
 
 # These have to be there; what else mentions the calls is found by looking.
 DIRECTORIES = ("drivers/gpu", "drivers/dma-buf", "drivers/media",
@@ -422,6 +430,36 @@ class Audit:
         return unjudged, wrong
 
 
+def aligned(rows):
+    """The lines of a table: words to the left, numbers to the right"""
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(str(cell).rjust(width) if i else str(cell).ljust(width)
+                      for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+
+
+def write_document(base, out, ops):
+    """What the last run found, and what is known of the operations on each base"""
+    with open(os.path.join(out, "report.md"), encoding="utf-8") as source:
+        head = source.read().split("\n## ", 1)[0]
+    rows = [line.strip("| ").split(" | ") for line in head.splitlines() if line.startswith("| ")]
+    missing = set(rules(RULES, [])) - {row[0] for row in rows}
+    if missing or "spatch failed" in head:
+        die(f"the last audit of {base} did not run {' '.join(sorted(missing)) or 'to its end'}: "
+            f"make audit BASE={base}")
+    with open(os.path.join(TOP, "build", base, "base.id"), encoding="utf-8") as source:
+        kernel = source.read().strip()
+    found = sum(int(row[2]) for row in rows[1:])
+    put_table(DOCUMENT, "audit", [f"{kernel}, with the series: {found} findings", "", *aligned(rows)])
+
+    with open(ops, encoding="utf-8") as source:
+        bases = {name for line in source if line.strip() and not line.startswith("#")
+                 for name in line.split("\t")[0].split(",")}
+    verdicts = {name: Counter(verdict for verdict, _ in load_ops(ops, name).values()) for name in bases}
+    put_table(DOCUMENT, "ops", aligned([("base", "ops", *OPS_VERDICTS)] + [
+        (name, sum(counts.values()), *[counts[verdict] for verdict in OPS_VERDICTS])
+        for name, counts in sorted(verdicts.items())]))
+
+
 def main():
     """What the command line asks for"""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -433,7 +471,12 @@ def main():
                         help="the verdicts on each struct dma_fence_ops")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at once")
     parser.add_argument("--out", help="where the report goes, instead of build/BASE/audit")
+    parser.add_argument("--readme", action="store_true", help="run nothing, write the document")
     args = parser.parse_args()
+    args.out = args.out or os.path.join(TOP, "build", args.base, "audit")
+    if args.readme:
+        write_document(args.base, args.out, args.ops)
+        return 0
 
     tree = os.path.abspath(args.tree or os.path.join(TOP, "build", args.base, "src"))
     if not os.path.isdir(os.path.join(tree, "drivers")):
@@ -446,7 +489,7 @@ def main():
     for rule in wanted.values():
         load_verdicts(rule)
     ops = load_ops(args.ops, args.base)
-    audit = Audit(tree, args.jobs, args.out or os.path.join(TOP, "build", args.base, "audit"))
+    audit = Audit(tree, args.jobs, args.out)
     found = audit.run(wanted)
     unjudged, wrong = audit.report(found, wanted, args.base, (ops, os.path.basename(args.ops)))
     print(f"report: {os.path.relpath(os.path.join(audit.out, 'report.md'))}")

@@ -7,6 +7,9 @@ bench-VARIANT if that is not rework, writes results.tsv, results.json, report.md
 report.svg beside them, and prints the table. The status is 0 only if every
 requirement is met; the file promises says which are not made of a variant.
 
+bench_report.py --readme BASE puts the table, what one fence or watcher more costs, and
+the picture where there is one of that base, into the document about the cost.
+
 bench_report.py --compare A B puts two of those side by side: each is a
 results.tsv, a directory that holds one, or a base.
 """
@@ -25,6 +28,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 import report as contract  # noqa: E402
 
 TOP = contract.TOP
+HERE = os.path.dirname(os.path.realpath(__file__))
+DOCUMENT = "Documentation/process/dma-buf-poll-cost.rst"
 FENCES = (1, 4, 16, 64)
 WATCHERS = (0, 16, 256, 4096)
 SIGNALED = (0, 1, 4, 16, 64)
@@ -157,6 +162,9 @@ class Table:
             lines.append("  ".join(cells).rstrip())
         return "\n".join(lines)
 
+    def verdict(self):
+        return f"{self.failed} requirements missed, {self.unknown} unknown"
+
     def markdown(self):
         lines = ["| " + " | ".join(self.head) + " |", "|---|--:|--:|--:|---|---|"]
         for row in self.rows:
@@ -257,9 +265,8 @@ def make_table(results):
     return table
 
 
-def notes(results):
-    """Growth, and all there is to say about what was not measured or differs."""
-    lines = []
+def growths(results):
+    """What one fence or one watcher more costs"""
     for stem, points, label in (("poll.signaled", SIGNALED, "a signaled fence left in the buffer"),
                                 ("poll.watchers", WATCHERS, "a watcher"),
                                 ("wait.in_order", FENCES, "a fence, waited for in order"),
@@ -268,9 +275,13 @@ def notes(results):
                                 ("signals", FENCES, "the signal of a fence alone")):
         values = [growth(results, variant, stem, points) for variant in results.variants]
         if None not in values:
-            lines.append(f"{label} costs {values[0]:,.1f} instructions on stock, "
-                         f"{values[1]:,.1f} with {results.series}")
+            yield (f"{label} costs {values[0]:,.1f} instructions on stock, "
+                   f"{values[1]:,.1f} with {results.series}")
 
+
+def notes(results):
+    """All there is to say about what was not measured or differs"""
+    lines = []
     for variant in results.variants:
         for name, why in results.missing[variant].items():
             lines.append(f"{variant}: {name} was not measured: {why}")
@@ -414,20 +425,39 @@ unset multiplot
     return None
 
 
+def what_of(directory):
+    """What was measured, and with what"""
+    try:
+        with open(os.path.join(directory, "what"), encoding="utf-8") as source:
+            return [line.strip() for line in source]
+    except OSError:
+        return []
+
+
+def write_document(base):
+    results, directory = load(base, "rework")
+    table = make_table(results)
+    # The commit says nothing to a reader.
+    what = [line for line in what_of(directory) if not re.fullmatch("[0-9a-f]{40}", line)]
+    contract.put_table(DOCUMENT, "bench", [*what, "", *table.text().split("\n"), "",
+                                           *growths(results), "", table.verdict()])
+    picture = os.path.join(HERE, f"bench-{base}.svg")
+    made = os.path.join(directory, "report.svg")
+    if os.path.exists(picture) and os.path.exists(made):
+        shutil.copyfile(made, picture)
+    return 0
+
+
 def report(base, series):
     results, directory = load(base, series)
     table = make_table(results)
-    remarks = notes(results)
+    remarks = [*growths(results), *notes(results)]
     write_tsv(results, os.path.join(directory, "results.tsv"))
     write_json(results, table, os.path.join(directory, "results.json"))
     trouble = write_svg(results, base, os.path.join(directory, "report.svg"))
     if trouble:
         remarks.append(trouble)
-    try:
-        with open(os.path.join(directory, "what"), encoding="utf-8") as source:
-            what = [line.strip() for line in source]
-    except OSError:
-        what = []
+    what = what_of(directory)
 
     with open(os.path.join(directory, "report.md"), "w", encoding="utf-8") as out:
         out.write(f"# What polling a dma-buf costs on {base}\n\n")
@@ -441,7 +471,7 @@ def report(base, series):
     print()
     for line in remarks:
         print(line)
-    print(f"\n{table.failed} requirements missed, {table.unknown} unknown: "
+    print(f"\n{table.verdict()}: "
           f"see {os.path.relpath(directory, TOP)}/report.md")
     return 1 if table.failed or table.unknown else 0
 
@@ -485,12 +515,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("base", nargs="?")
     parser.add_argument("series", nargs="?", default="rework", metavar="variant")
+    parser.add_argument("--readme", action="store_true")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"))
     args = parser.parse_args()
     if args.compare:
         return compare(*args.compare)
     if not args.base:
         parser.error("name a BASE, or --compare A B")
+    if args.readme:
+        return write_document(args.base)
     return report(args.base, args.series)
 
 

@@ -6,6 +6,8 @@ clients.py BASE VARIANT reads what clients.sh left in build/BASE/clients and
 build/BASE/log, and prints a table, what failed, and a line for each client. Ends with
 N passed, N failed, N skipped. The status is 0 only if every client that could be run
 does well on the variant, and the stock kernel was seen to fail.
+
+clients.py --readme BASE puts the table of rework into the document about the clients.
 """
 
 import os
@@ -14,6 +16,10 @@ import sys
 from collections import OrderedDict, defaultdict
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
+sys.path.insert(0, os.path.join(TOP, "tools/dma-buf-poll"))
+from documents import put_table  # noqa: E402
+
+DOCUMENT = "Documentation/process/dma-buf-poll-clients.rst"
 
 # Of two seconds in which a program does nothing; a busy loop takes all of them.
 IDLE = "go_idle"
@@ -90,18 +96,18 @@ class Run:
             [figures.get(key, "-") for key, _ in COLUMNS]
 
 
-def print_table(rows):
+def aligned(rows):
+    """The lines of a table, with one below its head"""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for number, row in enumerate(rows):
+    rows.insert(1, ["-" * width for width in widths])
+    for row in rows:
         cells = [cell.ljust(width) if i in (0, 1, len(COLUMNS) + 2) else cell.rjust(width)
                  for i, (cell, width) in enumerate(zip(row, widths))]
-        print("  ".join(cells).rstrip())
-        if number == 0:
-            print("  ".join("-" * width for width in widths))
-    return widths
+        yield "  ".join(cells).rstrip()
 
 
-def show_table(clients, stock, ours, series):
+def table(clients, kernel, stock, ours, series):
+    """What it is of, and the table"""
     head = [title for _, title in COLUMNS]
     rows = [["client", "stock", *head, series, *head]]
     for name, (what, missing) in clients.items():
@@ -109,7 +115,7 @@ def show_table(clients, stock, ours, series):
             rows.append([what, "skipped", *["-"] * len(head), "skipped", *["-"] * len(head)])
         else:
             rows.append([what, *stock.cells(name), *ours.cells(name)])
-    print_table(rows)
+    return [f"Event loops that wait for 64 dma-bufs with 4 fences each, {kernel}", "", *aligned(rows)]
 
 
 def load(base):
@@ -130,14 +136,19 @@ def load(base):
 
 def main():
     if len(sys.argv) != 3:
-        sys.exit("usage: clients.py BASE VARIANT")
+        sys.exit("usage: clients.py BASE VARIANT\n       clients.py --readme BASE")
     base, series = sys.argv[1], sys.argv[2]
+    readme = base == "--readme"
+    if readme:
+        base, series = series, "rework"
     clients, kernel = load(base)
     stock, ours = Run(base, "stock"), Run(base, series)
+    lines = table(clients, kernel, stock, ours, series)
+    if readme:
+        put_table(DOCUMENT, "clients", lines)
+        return
 
-    print(f"\nEvent loops that wait for 64 dma-bufs with 4 fences each, {kernel}\n")
-    show_table(clients, stock, ours, series)
-    print()
+    print("", *lines, "", sep="\n")
     for version in OrderedDict.fromkeys(ours.versions.values()):
         print(f"with {version}")
     for name, (what, missing) in clients.items():

@@ -51,6 +51,8 @@ out=$build/clients
 headers=$build/kselftest-obj/usr/include
 rm -rf "$out"
 mkdir -p "$out/bin" "$build/log"
+# For make readme: these are all there are.
+[ $# -gt 0 ] || : >"$out/all-$series"
 export GOCACHE=$cache/go
 
 # make_one PROGRAM: build it, or say why not

@@ -243,6 +243,7 @@ fi
 . "${BASH_SOURCE%/*}/refresh-test.sh"
 . "${BASH_SOURCE%/*}/tree-test.sh"
 . "${BASH_SOURCE%/*}/report-test.sh"
+. "${BASH_SOURCE%/*}/documents-test.sh"
 . "${BASH_SOURCE%/*}/steps-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?

@@ -33,6 +33,8 @@ from collections import OrderedDict, defaultdict
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOOLS = os.path.dirname(HERE)
 TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
+sys.path.insert(0, TOOLS)
+from documents import put_table  # noqa: E402
 
 LINES = ("exact", "no_lost_wakeup", "one_wakeup", "quiet", "nonblocking",
          "neutral", "no_alloc", "signaling", "shared", "anycontext", "names")
@@ -288,22 +290,12 @@ def contract_rows(runs, wanted):
 
 
 def write_readme(base, runs):
-    """Between the marks, as Markdown takes what is indented"""
+    """The table that README.md has"""
     rows = [("", *[run.variant for run in runs])]
     rows += contract_rows(runs, lambda key, values: README.search(key) and "-" not in values)
     rows += [("  " + label, *values)
              for label, *values in cost_rows([costs_of(base, run.variant) for run in runs])]
-    text = "\n".join("    " + line for line in aligned(rows)[0])
-    path = os.path.join(TOP, "README.md")
-    with open(path, encoding="utf-8") as source:
-        old = source.read()
-    new, number = re.subn(r"(<!-- table:begin[^\n]*-->\n).*?(<!-- table:end -->)",
-                          lambda match: match.group(1) + text + "\n" + match.group(2), old, flags=re.S)
-    if number != 1:
-        sys.exit("error: README.md has no place for the table: two lines with table:begin and table:end")
-    with open(path + ".new", "w", encoding="utf-8") as out:
-        out.write(new)
-    os.rename(path + ".new", path)
+    put_table("README.md", "table", aligned(rows)[0])
 
 
 def joined(dicts):
