@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Implicit-fence polling on dma-buf: see README.md, and `make help`. That prints what
-# stands behind "##" here.
+# stands behind "##" here, and the names of the targets below it.
 
 BASE	?= 6.12
 VARIANT	?= rework
@@ -15,11 +15,17 @@ TOPIC	?=
 export DEBUG KCSAN RT NOSMP KSRC
 MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
+# The variants of BASE, stock first: what is built for it is most of the others.
+VARIANTS = $(shell bash -c '. $(T)/lib.sh; variants "$(BASE)"' 2>/dev/null)
 
-.PHONY: all help run test test-all tree kernel selftest shell kunit model litmus test-debug \
-	coverage mutants steps bench clients bench-compare htmldocs check igt igt-stock audit \
-	audit-patches deps topics series send-check backport-report readme refresh clean distclean
+.PHONY: all help run test test-all tree kernel kernels kselftest selftest shell kunit model litmus \
+	test-debug coverage mutants steps bench clients bench-compare htmldocs check igt igt-stock \
+	audit audit-patches self deps topics series send-check backport-report readme refresh clean \
+	distclean
 .DELETE_ON_ERROR:
+# Each step takes all CPUs for itself.
+.NOTPARALLEL:
+.SECONDEXPANSION:
 
 all: help
 
@@ -27,140 +33,185 @@ help:
 	@awk -v bases="$$(awk '!/^#/ && NF { print $$1 }' $(T)/tree/bases | paste -sd' ')" ' \
 		sub(/^##@ /, "") { print (n++ ? "\n" : "") $$0 } \
 		sub(/^##  /, "  ") { sub(/@bases/, bases); print } \
-		/^[a-z-]+:.*## / { name = $$1; sub(/:.*/, "", name); sub(/^.*## /, ""); \
-				   printf "  %-15s %s\n", name, $$0 }' Makefile
+		sub(/^## /, "") { text = text (text ? sprintf("\n%18s", "") : "") $$0 } \
+		text && /^[a-z-]+:/ { sub(/:.*/, ""); printf "  %-15s %s\n", $$0, text; text = "" }' Makefile
+
+# The steps that others begin with. What a step has made is good as long as its inputs
+# are the same: each has a stamp, with a hash of them. Times of files do not tell: make
+# cannot see what is edited or committed in build/BASE/src, nor another compiler.
+
+# Wrong arguments are told of before anything is built. The command of the target
+# TARGET is the variable TARGET.
+args-%:
+	@ARGS_ONLY=1 $(T)/$($*)
+
+deps-%:
+	@$(T)/deps.sh $*
+
+kernel-%: tree
+	@$(T)/kernel/kernel.sh '$(BASE)' '$*'
+
+# For those who compile a few objects of it: configured, and no more
+config-%: tree
+	@$(T)/kernel/kernel.sh '$(BASE)' '$*' --config
+
+kernels: $$(addprefix kernel-,$$(VARIANTS)) kselftest
+
+kselftest: tree
+	@$(T)/test/kselftest.sh '$(BASE)'
 
 ##@ The main jobs:
-run: ## from nothing to the table: the stock kernel beside each series
-	@$(T)/deps.sh
-	@$(T)/test/run.sh '$(BASE)'
+## from nothing to the table: the stock kernel beside each series
+run = test/run.sh '$(BASE)'
+run: args-run kernels
+	@$(T)/$(run)
 
-test: ## the test suite, ends with "N passed, N failed, N skipped"
-	@$(T)/deps.sh build check docs
+## the test suite, ends with "N passed, N failed, N skipped"
+test: deps-check deps-docs
 	@$(T)/test/test.sh '$(BASE)'
 
-test-all: ## the same for every base
-	@$(T)/deps.sh build check docs
+## the same for every base
+test-all: deps-check deps-docs
 	@$(T)/test/test.sh all
 
 ##@ Step by step:
-tree: ## base and patches as a git tree in build/BASE/src, to work in
-	@$(T)/deps.sh
+## base and patches as a git tree in build/BASE/src, to work in
+tree: deps-build
 	@$(T)/tree/compose.sh '$(BASE)'
 
-kernel: ## a kernel of VARIANT, built in obj/ below its source
-	@$(T)/deps.sh
-	@$(T)/kernel/kernel.sh '$(BASE)' '$(VARIANT)'
+## a kernel of VARIANT, built in obj/ below its source
+kernel = kernel/kernel.sh '$(BASE)' '$(VARIANT)'
+kernel: args-kernel kernel-$(VARIANT)
 
-selftest: ## boot it and run the kselftest; TESTS="poll" names some of them
-	@$(T)/deps.sh
-	@$(T)/test/selftest.sh '$(BASE)' '$(VARIANT)' $(TESTS)
+## boot it and run the kselftest; TESTS="poll" names some of them
+selftest = test/selftest.sh '$(BASE)' '$(VARIANT)' $(TESTS)
+selftest: args-selftest kernel-$(VARIANT) kselftest
+	@$(T)/$(selftest)
 
-shell: ## boot it and give a shell
-	@$(T)/deps.sh
-	@$(T)/vm/shell.sh '$(BASE)' '$(VARIANT)'
+## boot it and give a shell
+shell = vm/shell.sh '$(BASE)' '$(VARIANT)'
+shell: args-shell kernel-$(VARIANT)
+	@$(T)/$(shell)
 
-kunit: ## the KUnit suite under UML, natively
-	@$(T)/deps.sh
-	@$(T)/test/kunit.sh '$(BASE)'
+## the KUnit suite under UML, natively
+kunit = test/kunit.sh '$(BASE)'
+kunit: args-kunit tree
+	@$(T)/$(kunit)
 
-model: ## check the protocol exhaustively, with spin
-	@$(T)/deps.sh build check
+## check the protocol exhaustively, with spin
+model: deps-check
 	@$(T)/model/model.sh
 
-litmus: ## check the memory ordering, with herd7; TESTS="owed*" names some of them
-	@$(T)/deps.sh
+## check the memory ordering, with herd7; TESTS="owed*" names some of them
+litmus: deps-build
 	@$(T)/model/litmus.sh $(foreach t,$(TESTS),'$(t)')
 
-test-debug: ## all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU
-	@$(T)/deps.sh
-	@$(T)/test/test-debug.sh '$(BASE)' '$(VARIANT)' $(RUNS)
+## all tests under lockdep, KASAN, KCSAN, PREEMPT_RT, on one CPU
+test-debug = test/test-debug.sh '$(BASE)' '$(VARIANT)' $(RUNS)
+test-debug: args-test-debug tree kselftest
+	@$(T)/$(test-debug)
 
-coverage: ## which lines and branches of dma-buf-poll.c the tests reach
-	@$(T)/deps.sh
-	@$(T)/test/coverage.sh '$(BASE)'
+## which lines and branches of dma-buf-poll.c the tests reach
+coverage = test/coverage.sh '$(BASE)'
+coverage: args-coverage tree kselftest
+	@$(T)/$(coverage)
 
-mutants: ## break dma-buf-poll.c on purpose, see which test notices
-	@$(T)/deps.sh
-	@$(T)/test/mutants.py '$(BASE)' $(if $(MUTANTS),'$(MUTANTS)')
+## break dma-buf-poll.c on purpose, see which test notices
+mutants = test/mutants.py '$(BASE)' $(if $(MUTANTS),'$(MUTANTS)')
+mutants: args-mutants tree
+	@$(T)/$(mutants)
 
-steps: ## the contract after each patch; STEPS="..." names some, MESSAGE=1
-##                  says for each what it changes, as for a commit message
-	@$(T)/deps.sh
+## the contract after each patch; STEPS="..." names some, MESSAGE=1
+## says for each what it changes, as for a commit message
+steps: tree kselftest
 	@$(T)/test/steps.py '$(BASE)' $(if $(MESSAGE),--message) $(foreach s,$(STEPS),'$(s)')
 
-bench: ## what polling costs, in guest instructions, stock against VARIANT
-	@$(T)/deps.sh build bench
-	@$(T)/bench/bench.sh '$(BASE)' '$(VARIANT)'
+## what polling costs, in guest instructions, stock against VARIANT
+bench = bench/bench.sh '$(BASE)' '$(VARIANT)'
+bench: args-bench deps-bench kernel-stock kernel-$(VARIANT) kselftest
+	@$(T)/$(bench)
 
-clients: ## the event loops people use, stock against VARIANT; CLIENTS="..."
-	@$(T)/deps.sh
-	@$(T)/clients/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
+## the event loops people use, stock against VARIANT; CLIENTS="..."
+clients = clients/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
+clients: args-clients kernel-stock kernel-$(VARIANT) kselftest
+	@$(T)/$(clients)
 
-bench-compare: ## two of those, A=... B=...: bases, directories or results.tsv
+## two of those, A=... B=...: bases, directories or results.tsv
+bench-compare:
 	@$(T)/bench/bench_report.py --compare '$(A)' '$(B)'
 
-htmldocs: ## the documentation as HTML in build/BASE/htmldocs/
-	@$(T)/deps.sh build docs
+## the documentation as HTML in build/BASE/htmldocs/
+htmldocs: deps-docs tree
 	@$(T)/check/htmldocs.sh '$(BASE)'
 
-check: ## static checks on what the series adds, and on the harness
-	@$(T)/deps.sh build check
-	@$(T)/check/check.sh '$(BASE)'
+## static checks on what the series adds, and on the harness
+check = check/check.sh '$(BASE)'
+check: args-check deps-check config-rework
+	@$(T)/$(check)
 
-igt: ## IGT's view of it, in the guest; SUBTESTS="vgem-*" names some of them
-	@$(T)/deps.sh build igt
-	@$(T)/igt/igt.sh '$(BASE)' '$(VARIANT)' $(foreach s,$(SUBTESTS),'$(s)')
+## IGT's view of it, in the guest; SUBTESTS="vgem-*" names some of them
+igt = igt/igt.sh '$(BASE)' '$(VARIANT)' $(foreach s,$(SUBTESTS),'$(s)')
+igt: args-igt deps-igt kernel-$(VARIANT) kselftest
+	@$(T)/$(igt)
 
-igt-stock: ## the tests IGT has already, stock against series
-	@$(T)/deps.sh build igt
-	@$(T)/igt/igt-stock.sh '$(BASE)' $(foreach s,$(TESTS),'$(s)')
+## the tests IGT has already, stock against series
+igt-stock = igt/igt-stock.sh '$(BASE)' $(foreach s,$(TESTS),'$(s)')
+igt-stock: args-igt-stock deps-igt kernel-stock kernel-rework
+	@$(T)/$(igt-stock)
 
-audit: ## the semantic patches over the tree of BASE: what is new;
-##                  RULES="..." names some of them
-	@$(T)/deps.sh build audit
-	@$(T)/tree/compose.sh '$(BASE)'
+## the semantic patches over the tree of BASE: what is new;
+## RULES="..." names some of them
+audit: deps-audit tree
 	@$(T)/audit/audit.py '$(BASE)' $(foreach r,$(RULES),--rule '$(r)')
 
-audit-patches: ## do the patches of patches/BASE-drivers apply and compile?
-	@$(T)/deps.sh build check
-	@$(T)/tree/compose.sh '$(BASE)'
+## do the patches of patches/BASE-drivers apply and compile?
+audit-patches: deps-check tree
 	@$(T)/audit/drivers-check.sh '$(BASE)'
 
-deps: ## install the Debian packages all of this needs
-	@$(T)/deps.sh build check docs
+## install the Debian packages all of this needs
+deps: deps-check deps-docs
 
 ##@ To send; topics and series need neither a kernel nor a package:
-topics: ## what can be sent: the names of the topics of BASE
+## what can be sent: the names of the topics of BASE
+topics:
 	@$(T)/tree/series.py '$(BASE)' --topics
 
-series: ## mail-ready patches in build/BASE/series/TOPIC/
+## mail-ready patches in build/BASE/series/TOPIC/
+series:
 	@$(T)/tree/series.py '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
 
-send-check: ## is each topic fit to be sent?
-	@$(T)/deps.sh build check
-	@$(T)/mail/send-check.sh '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
+## is each topic fit to be sent?
+send-check = mail/send-check.sh '$(BASE)' $(if $(TOPIC),'$(TOPIC)')
+send-check: args-send-check deps-check config-rework
+	@$(T)/$(send-check)
 
-backport-report: ## which patch goes to which base, and what holds there
-	@$(T)/deps.sh
+## which patch goes to which base, and what holds there
+backport-report: deps-build
 	@$(T)/mail/backport-report.py
 
 ##@ To change it:
-readme: ## put the tables of the last make run, bench, clients and audit
-##                  into README.md and the documents
+## put the tables of the last make run, bench, clients and audit into README.md
+## and the documents
+readme:
 	@$(T)/documents.py '$(BASE)'
 
-refresh: ## fold the commits of build/BASE/src back into own files and patches
-	@$(T)/deps.sh
+## fold the commits of build/BASE/src back into own files and patches
+refresh: deps-build
 	@$(T)/tree/refresh.py '$(BASE)'
 
-clean: ## remove what was built; keep sources and logs
+## does the harness refuse what it should? its own tests, with the kernel of BASE
+self: deps-check kernel-rework kselftest
+	@$(T)/self/harness-test.sh '$(BASE)'
+
+## remove what was built; keep sources and logs
+clean:
 	rm -rf build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
 		build/*/rework*.stamp build/*/step.stamp build/*/kselftest* build/*/kunit* \
 		build/*/check-clang* build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
-distclean: ## remove build/ and the cache
+## remove build/ and the cache
+distclean:
 	rm -rf build "$${XDG_CACHE_HOME:-$$HOME/.cache}/dma-buf-poll"
 
 ##@ With:
@@ -173,6 +224,7 @@ distclean: ## remove build/ and the cache
 ##  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP
 ##  KSRC=PATH       a kernel tree of your own instead of the Debian package
 ##  REFRESH=1       look for a newer version of the package
+
 ##@ And for one of these only:
 ##  selftest        REPEAT=n (so many times), TESTFLAGS (for each test), SMP=n (CPUs),
 ##                  TIMEOUT (of the guest, in seconds), MEMORY (such as 2G)

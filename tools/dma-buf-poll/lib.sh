@@ -70,6 +70,12 @@ variant_obj() {
 	printf '%s/%s\n' "$(variant_src "$1" "$2")" "$(flavour obj)"
 }
 
+# args_end: the end of what a script has to say about its arguments. The Makefile asks
+# for no more than that at first, before anything is built.
+args_end() {
+	[ -z "${ARGS_ONLY-}" ] || exit 0
+}
+
 # check_flag NAME VALUE: an option of make that is on, off, or a mistake
 check_flag() {
 	case $2 in
@@ -181,6 +187,11 @@ tree_changes() {
 	fi
 }
 
+# need_tree BASE: for those who are called by hand, and not by make
+need_tree() {
+	[ -f "$top/build/$1/tree.stamp" ] || die "$1: build/$1/src has not been composed: run 'make tree BASE=$1' first"
+}
+
 # tree_at BASE NAME COMMIT: build/BASE/NAME/src is a tree at this commit of
 # build/BASE/src. It is there to be built; whoever has edited it anyway is told.
 tree_at() {
@@ -221,6 +232,21 @@ tree_at() {
 	git -C "$dir" update-ref refs/dbp/composing "$commit"
 	git -C "$dir" checkout -q --detach "$commit"
 	git -C "$dir" update-ref refs/dbp/composed "$commit"
+}
+
+# variant_tree BASE VARIANT: its source, made from build/BASE/src, if it is another one
+variant_tree() {
+	local why
+
+	need_tree "$1"
+	case $2 in
+	stock) tree_at "$1" stock base ;;
+	fixes)
+		why=$(tree_changes "$top/build/$1/src")
+		[ -z "$why" ] || say "warning: the fixes variant has no changes of yours: 'make refresh' first"
+		tree_at "$1" fixes refs/dbp/fixes
+		;;
+	esac
 }
 
 # The scripts of the kernel want the modules of Debian's Python, not of another

@@ -17,9 +17,7 @@ series=${2:?usage: bench.sh BASE VARIANT}
 check_base "$base"
 check_series "$base" "$series" bench
 plain_kernels bench
-
-"$tools/kernel/kernel.sh" "$base" stock
-"$tools/test/selftest.sh" "$base" "$series" --build-only
+args_end
 
 build=$top/build/$base
 out=$build/bench

@@ -14,8 +14,9 @@
 base=${1:?usage: check.sh BASE}
 check_base "$base"
 plain_kernels check
+args_end
+need_tree "$base"
 lock "$base"
-"$tools/kernel/kernel.sh" "$base" rework --config
 out=$top/build/$base
 src=$(variant_src "$base" rework)
 obj=$(variant_obj "$base" rework)

@@ -12,8 +12,8 @@
 
 base=${1:?usage: htmldocs.sh BASE}
 check_base "$base"
+need_tree "$base"
 lock "$base"
-"$tools/tree/compose.sh" "$base"
 out=$top/build/$base
 src=$out/src
 html=$out/htmldocs

@@ -41,10 +41,10 @@ for name; do
 		die "no client $name: there are $(sed -n 's/|.*//p' <<<"$clients" | paste -sd' ')"
 done
 
+args_end
+
 "$tools/deps.sh" clients ||
 	say "warning: not every library could be installed: what is missing is skipped"
-"$tools/kernel/kernel.sh" "$base" stock
-"$tools/test/selftest.sh" "$base" "$series" --build-only
 
 build=$top/build/$base
 out=$build/clients

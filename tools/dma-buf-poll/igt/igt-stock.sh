@@ -16,6 +16,7 @@ base=${1:?usage: igt-stock.sh BASE [TEST]...}
 shift
 check_base "$base"
 plain_kernels igt-stock
+args_end
 
 # All that runs on vgem, virtio-gpu or no device at all, and uses fences,
 # buffers or files of DRM in any way.
@@ -97,8 +98,6 @@ run() {
 
 # IGT takes vgem and virtio-gpu only when it is told to.
 IGT_FORCE_DRIVER=${IGT_FORCE_DRIVER:-virtio_gpu}
-"$tools/kernel/kernel.sh" "$base" stock
-"$tools/kernel/kernel.sh" "$base" rework
 
 died=0
 rm -f "$log"/igt-stock-{stock,rework}.tsv

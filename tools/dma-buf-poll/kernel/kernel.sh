@@ -3,11 +3,13 @@
 #
 # kernel.sh BASE VARIANT [--config]: build the guest kernel of a variant
 #
-# VARIANT is stock, fixes or rework: see compose.sh for their trees. Each is built in
-# "obj" just below its source; DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 make that
-# obj-debug and so on: a configuration of their own each, see config/. --config as
-# the last word stops when the object tree is configured. What the stock kernel was
-# built to is most of the others: they begin with a copy of its objects.
+# VARIANT is stock, fixes or rework: the base, that with all topics but poll-rework,
+# and build/BASE/src as it is. The other two have a tree of their own that is only
+# built, build/BASE/VARIANT/src. The objects are in "obj" just below the source;
+# DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 make that obj-debug and so on: a
+# configuration of their own each, see config/. --config as the last word stops when the
+# object tree is configured. What the stock kernel was built to is most of the others:
+# they begin with a copy of its objects.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
@@ -16,8 +18,9 @@ variant=${2:?usage: kernel.sh BASE VARIANT}
 check_base "$base"
 check_variant "$variant" "$base"
 name=$(flavour "$variant")
+args_end
 lock "$base"
-"$tools/tree/compose.sh" "$base" "$variant"
+variant_tree "$base" "$variant"
 
 out=$top/build/$base
 src=$(variant_src "$base" "$variant")
@@ -34,6 +37,7 @@ for kind in "${flavours[@]}"; do
 	[ "${!flag:-0}" = 0 ] || fragments+=("$tools/kernel/config/$kind.config")
 done
 
+# The stamp is for what make cannot see: edits and commits in the tree, another compiler.
 what=$({ cat "$out/base.id"
 	git -C "$src" rev-parse HEAD
 	git -C "$src" diff HEAD

@@ -17,9 +17,10 @@ check_base "$base"
 plain_kernels send-check
 # Says what is wrong with a TOPIC, before anything is composed.
 "$tools/tree/series.py" "$base" ${only:+"$only"}
+args_end
 [ -z "$only" ] || "$tools/tree/series.py" "$base"
+need_tree "$base"
 lock "$base"
-"$tools/kernel/kernel.sh" "$base" rework --config
 out=$top/build/$base
 src=$(variant_src "$base" rework)
 tree=$out/send-check/src

@@ -9,8 +9,14 @@ tree=$base
 made=$tmp/ksrc-$tree
 built=$copy/build/$tree
 dmabuf=drivers/dma-buf/dma-buf.c
-compose() { env -u DBP_LOCK_"${tree//[^A-Za-z0-9]/_}" KSRC="$made" "$copy/tools/dma-buf-poll/tree/compose.sh" "$tree" "$@"; }
+compose() { env -u DBP_LOCK_"${tree//[^A-Za-z0-9]/_}" KSRC="$made" "$copy/tools/dma-buf-poll/tree/compose.sh" "$tree"; }
 k() { git -C "$made" -c user.name=x -c user.email=x@localhost "$@"; }
+# variant NAME: its tree, as kernel.sh makes it
+variant() {
+	# shellcheck disable=SC2016 # the other shell expands these
+	env -u DBP_LOCK_"${tree//[^A-Za-z0-9]/_}" bash -c '. "$0/lib.sh"; lock "$1"; variant_tree "$1" "$2"' \
+		"$copy/tools/dma-buf-poll" "$tree" "$1"
+}
 # is WHAT COMMAND...: with its output in $tmp/out
 is() {
 	local what=$1
@@ -39,13 +45,13 @@ interrupted() {
 	rm -rf "$built/stock"
 	mkdir -p "$built/stock/src.part"
 	touch "$built/at-base"
-	compose stock && compose && compose fixes && mine_is_there &&
+	variant stock && compose && variant fixes && mine_is_there &&
 		[ -d "$built/stock/src/.git" ] && ! grep -q 'Mine' "$built/stock/src/$dmabuf"
 }
 is "an edit in build/BASE/src survives a build that was interrupted" interrupted
 committed() {
 	git -C "$built/src" -c user.name=x -c user.email=x@localhost commit -q -a -m mine || return
-	compose stock && compose && mine_is_there && [ "$(in_tree log -1 --format=%s series)" = mine ]
+	variant stock && compose && mine_is_there && [ "$(in_tree log -1 --format=%s series)" = mine ]
 }
 is "and so does a commit there" committed
 echo '/* more */' >>"$copy/tools/testing/selftests/dma-buf/poll.c"
@@ -58,7 +64,7 @@ in_tree reset -q --hard refs/dbp/composed
 # What is only made to be built
 echo '/* Mine, here. */' >>"$built/stock/src/$dmabuf"
 in_tree commit -q --allow-empty -m other
-refuses "an edit in build/BASE/stock/src" "build/$tree/stock/src has edits, in $dmabuf" compose stock
+refuses "an edit in build/BASE/stock/src" "build/$tree/stock/src has edits, in $dmabuf" variant stock
 is "which is not lost" grep -q 'Mine, here' "$built/stock/src/$dmabuf"
 in_tree reset -q --hard refs/dbp/composed
 rm -rf "$built"

@@ -14,11 +14,13 @@ base=${1:?usage: coverage.sh BASE}
 check_base "$base"
 [ "$base" != 5.10 ] || die "5.10: the series has no dma-buf-poll.c there"
 plain_kernels coverage
+args_end
 
 out=$top/build/$base
 dir=$out/log/coverage
 results=$out/log/selftest-rework-gcov-smp2.results
 mkdir -p "$out/log"
+GCOV=1 "$tools/kernel/kernel.sh" "$base" rework
 status=0
 GCOV=1 SMP=2 "$tools/test/selftest.sh" "$base" rework >"$out/log/coverage.ktap" || status=$?
 # A test that fails says so elsewhere; what matters here is that all came to an end.

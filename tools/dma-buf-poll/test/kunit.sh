@@ -17,8 +17,9 @@ base=${1:?usage: kunit.sh BASE}
 check_base "$base"
 [ "$base" != 5.10 ] ||
 	die "5.10: the suite of this base needs interrupts that UML does not have: run it in the guest"
+args_end
+need_tree "$base"
 lock "$base"
-"$tools/tree/compose.sh" "$base"
 
 out=$top/build/$base
 src=$out/src

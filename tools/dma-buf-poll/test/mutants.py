@@ -466,8 +466,7 @@ def call(script, *args):
 
 
 def prepare(base):
-    """The tree, and a kernel for UML to begin with"""
-    call("tree/compose.sh", base)
+    """A kernel for UML to begin with, and the tree to break"""
     if not os.path.exists(os.path.join(TOP, "build", base, "src/obj-kunit/linux")):
         call("test/kunit.sh", base)
     src = os.path.join(TOP, "build", base, "src")
@@ -475,7 +474,9 @@ def prepare(base):
         die(f"{base}: build/{base}/src has edits: commit them there, or take them back")
     # An earlier run may have been killed.
     restore(os.path.join(TOP, "build", base, "mutant/src"))
-    call("tree/compose.sh", base, "--tree", "mutant", "series")
+    if subprocess.run(["bash", "-c", '. "$0/lib.sh"; need_tree "$1"; tree_at "$1" mutant series', TOOLS, base],
+                      check=False).returncode:
+        sys.exit(1)
 
 
 def choose(wanted):
@@ -566,6 +567,8 @@ def main():
     if base == "5.10":
         die("5.10: the series has no dma-buf-poll.c there")
     mutants = choose(wanted)
+    if os.environ.get("ARGS_ONLY"):
+        sys.exit(0)
     held = lock(base)
     prepare(base)
     bench = Bench(base)
@@ -588,7 +591,8 @@ def main():
 
     def into_guest():
         held = lock(base)
-        call("test/selftest.sh", base, "rework", "--build-only")
+        call("kernel/kernel.sh", base, "rework")
+        call("test/kselftest.sh", base)
         for path, original in originals.items():
             if read(bench.src, path) != original:
                 die(f"{path} has changed meanwhile: run this again")

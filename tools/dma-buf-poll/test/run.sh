@@ -1,13 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# run.sh BASE: the main job. The stock kernel and each series side by side.
+# run.sh BASE: boot the stock kernel and that of each series, and put them side by side
+#
+# Takes the kernels and the kselftest of BASE; leaves what cost.sh says and the table in
+# build/BASE/log. Called by make run, and by test.sh.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
 base=${1:?usage: run.sh BASE}
 check_base "$base"
 plain_kernels run
+args_end
 read -ra variants <<<"$(variants "$base")"
 log=$top/build/$base/log
 
@@ -15,13 +19,6 @@ log=$top/build/$base/log
 for variant in "${variants[@]}"; do
 	rm -f "$log/selftest-$variant".{results,console} "$log/cost-$variant.tsv"
 done
-
-# Stock first: what it builds is most of the others. What cannot be built ends it
-# here and is not taken for a test that fails.
-for variant in "${variants[@]}"; do
-	"$tools/kernel/kernel.sh" "$base" "$variant"
-done
-"$tools/test/selftest.sh" "$base" "${variants[-1]}" --build-only
 
 # The stock kernel is expected to fail tests, and 5.10 to panic or not to come
 # back. Anything else that goes wrong with the guest is our problem.

@@ -3,12 +3,12 @@
 #
 # selftest.sh BASE VARIANT [TEST]...: run the kselftest and the proofs in a guest
 #
-# Prints its KTAP, and keeps it in build/BASE/log/selftest-VARIANT.results, after
-# that of the KUnit modules of the kernel, where it has any. The
-# tests are what `make kselftest-install TARGETS=dma-buf` installs, and the programs
-# of proof/; name some of them to run only those. TESTFLAGS goes to each, REPEAT=n runs all n times, and
-# SMP=n gives the guest n CPUs. TIMEOUT is that of the guest, in seconds, MEMORY
-# what it has, such as 2G, and APPEND goes to the command line of its kernel.
+# Takes a kernel of kernel.sh and the programs of kselftest.sh. Prints KTAP, and keeps it
+# in build/BASE/log/selftest-VARIANT.results: that of the KUnit modules of the kernel,
+# where it has any, then that of the tests, or of those that are named. TESTFLAGS goes to
+# each, REPEAT=n runs all n times, and SMP=n gives the guest n CPUs. TIMEOUT is that of
+# the guest, in seconds, MEMORY what it has, such as 2G, and APPEND goes to the command
+# line of its kernel.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
@@ -21,51 +21,14 @@ name=$(flavour "$variant")
 check_repeat
 
 out=$top/build/$base
-src=$out/src
+install=$out/kselftest
 obj=$(variant_obj "$base" "$variant")
 prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
+args_end
+[ -f "$install/kselftest-list.txt" ] || die "$base: the kselftest has not been built: run 'make selftest'"
 # What an earlier run said is no result of this one, should it end early.
-[ "${1-}" = --build-only ] || rm -f "$prefix".{results,console} "$prefix".boot*
-
-"$tools/kernel/kernel.sh" "$base" "$variant"
-
-install=$out/kselftest
-log=$out/log/kselftest-build.log
 mkdir -p "$out/log"
-(
-	lock "$base"
-	key=$({ (cd "$src" && find tools/testing/selftests/dma-buf -type f -print0 2>/dev/null |
-		LC_ALL=C sort -z | xargs -0 sha256sum)
-		(cd "$top" && sha256sum tools/dma-buf-poll/proof/*.[ch] tools/dma-buf-poll/proof/Makefile \
-			Documentation/driver-api/dma-buf-poll-example.c); } | sha256sum)
-	if [ ! -f "$install.stamp" ] || [ "$(cat "$install.stamp")" != "$key" ]; then
-		rm -rf "$install" "$install.stamp" "$out/kselftest-obj"
-		mkdir -p "$out/kselftest-obj"
-		# In the tree itself: old versions of lib.mk know nothing else.
-		fails() {
-			die "$base: the $1 does not build: $(grep -m1 -E '(error|Error)[: ]' "$log" || tail -n1 "$log") (see $log)"
-		}
-		{ make -C "$src" O="$out/kselftest-obj" headers ||
-		  make -C "$src" O="$out/kselftest-obj" headers_install; } >"$log" 2>&1 || fails kselftest
-		mkdir -p "$install/dma-buf"
-		# 5.10 has not what the one that is mailed needs.
-		if [ -d "$src/tools/testing/selftests/dma-buf" ]; then
-			make -C "$src/tools/testing/selftests" O="$out/kselftest-obj" \
-				TARGETS=dma-buf INSTALL_PATH="$install" USERLDFLAGS=-static \
-				KHDR_INCLUDES="-isystem $out/kselftest-obj/usr/include" \
-				install >>"$log" 2>&1 || fails kselftest
-			[ -x "$install/dma-buf/poll" ] || fails kselftest
-		fi
-		make -C "$tools/proof" KSRC="$src" HEADERS="$out/kselftest-obj/usr/include" \
-			O="$install/dma-buf" >>"$log" 2>&1 || fails proof
-		make -s -C "$tools/proof" list | tr ' ' '\n' | sed 's/^/dma-buf:/' \
-			>>"$install/kselftest-list.txt"
-		printf '%s\n' "$key" >"$install.stamp"
-	fi
-)
-
-# For others that need kernel and tests and bring their own job.
-[ "${1-}" != --build-only ] || exit 0
+rm -f "$prefix".{results,console} "$prefix".boot*
 
 tests=("$@")
 if [ ${#tests[@]} = 0 ]; then

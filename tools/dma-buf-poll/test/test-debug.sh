@@ -27,8 +27,8 @@ for run in "${runs[@]}"; do
 	[[ " ${all[*]} " = *" $run "* ]] || die "no run '$run': there are ${all[*]}"
 done
 plain_kernels test-debug
-
-"$tools/tree/compose.sh" "$base"
+args_end
+need_tree "$base"
 out=$top/build/$base
 mkdir -p "$out/log"
 
@@ -38,6 +38,10 @@ run() {
 
 	shift 4
 	echo "# == $base $variant: $name, $cpus CPU(s)"
+	if ! env "$@" "$tools/kernel/kernel.sh" "$base" "$variant"; then
+		not_ok "$name: its kernel does not build" </dev/null
+		return
+	fi
 	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/test/selftest.sh" "$base" "$variant" \
 		>"$out/log/test-debug-$variant-$name" || status=$?
 	if [ "$status" -gt 1 ]; then

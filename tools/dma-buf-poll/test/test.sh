@@ -22,18 +22,33 @@ mkdir -p "$top/build"
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 
-# part NAME COMMAND...
+# part NAME COMMAND...: its status is in $status
+# shellcheck disable=SC2030,SC2031 # a part counts for itself
 part() {
-	local name=$1 status=0
+	local name=$1
 
+	status=0
 	shift
 	echo "# == $name"
-	"$@" 2>&1 | tee "$said" || status=$?
+	{ passed=0 failed=0 skipped=0; "$@"; } 2>&1 | tee "$said" || status=$?
 	tally "$name" "$status" \
 		"$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$said" | tail -n1 || :)"
 }
 
-# Both kernels, their logs, and what the tests said on them. That a log is not
+# All that the parts of a base take: the tree, the kernels, the tests
+build() {
+	local status=0
+
+	make -s -C "$top" BASE="$1" kernels || status=$?
+	if [ $status = 0 ]; then
+		ok "the kernels and the tests build"
+	else
+		not_ok "the kernels and the tests build" </dev/null
+	fi
+	verdict
+}
+
+# The kernels, their logs, and what the tests said on them. That a log is not
 # clean is no test's result: tally() hears of it by the status.
 contract() {
 	local status=0
@@ -66,6 +81,9 @@ backports() {
 }
 
 for base in "${list[@]}"; do
+	part "$base: the build" build "$base"
+	# Of what is left from before nothing is to be told.
+	[ $status = 0 ] || continue
 	part "$base: the contract" contract "$base"
 	part "$base: static checks" "$tools/check/check.sh" "$base"
 	if [ -f "$top/build/$base/src/Documentation/driver-api/dma-buf-poll.rst" ]; then
@@ -87,4 +105,5 @@ if [ "$arg" = all ]; then
 fi
 
 echo "# == all"
+# shellcheck disable=SC2031
 verdict && [ "$passed" -gt 0 ]

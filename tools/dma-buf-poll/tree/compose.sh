@@ -1,15 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# compose.sh BASE [VARIANT | --tree NAME COMMIT]: base + patches, as a git tree in
-# build/BASE/src
+# compose.sh BASE: base + patches, as a git tree in build/BASE/src
 #
 # That is the tree to work in: the whole base in one commit, tagged "base", then a
 # commit for each patch on the branch "series", with a tag topic/NAME at the end of
-# each topic. VARIANT stock or fixes makes build/BASE/VARIANT/src as well, a tree of
-# its own that is only built, and --tree one at any commit of that branch. KSRC=/path/to/linux takes the base from there, and only
-# reads: with git it is the commit that is checked out, without it all that is no
-# product of a build.
+# each topic. KSRC=/path/to/linux takes the base from there, and only reads: with git
+# it is the commit that is checked out, without it all that is no product of a build.
 #
 # Commits and edits made in build/BASE/src are kept and built as they are. Only when
 # the repository or the base has moved on as well somebody has to decide. The patches
@@ -17,10 +14,8 @@
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
-base=${1:?usage: compose.sh BASE [VARIANT | --tree NAME COMMIT]}
-variant=${2:-rework}
+base=${1:?usage: compose.sh BASE}
 check_base "$base"
-[ "$variant" = --tree ] || check_variant "$variant" "$base"
 lock "$base"
 
 out=$top/build/$base
@@ -226,13 +221,3 @@ else
 	mv "$stamp.new" "$stamp"
 	say "$base: $id and $(g rev-list --count base..series) patches in build/$base/src"
 fi
-
-case $variant in
-stock) tree_at "$base" stock base ;;
-fixes)
-	why=$(tree_changes "$src")
-	[ -z "$why" ] || say "warning: the fixes variant has no changes of yours: 'make refresh' first"
-	tree_at "$base" fixes refs/dbp/fixes
-	;;
---tree) tree_at "$base" "$3" "$4" ;;
-esac

@@ -305,8 +305,6 @@ def main():
 
     if not shutil.which("qemu-system-x86_64"):
         die(NO_HOST, "no QEMU here: apt-get install qemu-system-x86")
-    if not os.path.isfile(args.kernel):
-        die(NO_HOST, f"no kernel {args.kernel}")
     ours = None
     if args.kcsan_ours:
         with open(args.kcsan_ours, encoding="utf-8") as names:
@@ -314,6 +312,8 @@ def main():
         if not ours:
             die(NO_HOST, f"no function in {args.kcsan_ours}")
     job = read_job(args)
+    if not os.path.isfile(args.kernel):
+        die(NO_HOST, f"no kernel {args.kernel}")
     if not args.shell and not job:
         die(NO_HOST, "no job for the guest")
     if not (args.timeout > 0 and args.boot_timeout > 0 and args.stall >= 0 and args.smp > 0):

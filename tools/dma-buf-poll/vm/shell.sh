@@ -10,7 +10,7 @@ variant=${2:?usage: shell.sh BASE VARIANT}
 check_base "$base"
 check_variant "$variant" "$base"
 [ -t 0 ] || die "make shell wants a terminal"
-"$tools/kernel/kernel.sh" "$base" "$variant"
+args_end
 out=$top/build/$base
 say "^A x ends QEMU"
 files=()
