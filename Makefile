@@ -230,5 +230,6 @@ distclean:
 ##                  TIMEOUT (of the guest, in seconds), MEMORY (such as 2G)
 ##  kunit           KUNIT_FILTER="suite.test"
 ##  test-debug      RUNS="debug kcsan rt up nosmp"
-##  mutants         MUTANTS="name or glob", REDO=1 (forget what is known)
+##  mutants         MUTANTS="name or glob", REDO=1 (forget what is known), ALL=1 (in the
+##                  guest also those that no test can notice)
 ##  igt             IGT_SRC=PATH (a tree of IGT to build the tests in)
