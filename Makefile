@@ -224,6 +224,9 @@ distclean:
 ##  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP
 ##  KSRC=PATH       a kernel tree of your own instead of the Debian package
 ##  REFRESH=1       look for a newer version of the package
+##  KVM=1           guests run on /dev/kvm; without it they are emulated
+##  VM=PROGRAM      boots the guests in place of tools/dma-buf-poll/vm/guest.py, which says
+##                  in its first comment what it has to do
 
 ##@ And for one of these only:
 ##  selftest        REPEAT=n (so many times), TESTFLAGS (for each test), SMP=n (CPUs),

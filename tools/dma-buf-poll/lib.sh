@@ -10,10 +10,14 @@ set -euo pipefail
 top=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
 tools=$top/tools/dma-buf-poll
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dma-buf-poll
+# What boots a guest: guest.py says what another one has to do.
+vm=${VM:-$tools/vm/guest.py}
 
 # Every message goes to stderr: stdout belongs to what a script is asked for.
 say() { printf '%s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+[ -z "${VM-}" ] || command -v -- "$VM" >/dev/null || die "VM=$VM: there is no such program"
 
 bases() { awk '!/^#/ && NF { print $1 }' "$tools/tree/bases"; }
 

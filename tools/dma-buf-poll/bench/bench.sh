@@ -52,7 +52,7 @@ run() {
 		shift
 	done
 	say "measuring the $base $variant kernel, pass $pass: $name"
-	nice "$tools/vm/guest.py" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+	nice "$vm" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 		--out "$out/$name" --timeout "${TIMEOUT:-900}" \
 		"${accel[@]}" "${files[@]}" "$2" >/dev/null || status=$?
 	case $status in

@@ -111,7 +111,7 @@ host=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
 for variant in stock "$series"; do
 	say "running the clients on the $base $variant kernel"
 	status=0
-	"$tools/vm/guest.py" --progress --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+	"$vm" --progress --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 		--out "$build/log/clients-$variant" --timeout "${TIMEOUT:-1200}" \
 		--file "$out/bin:clients" --file "$build/kselftest/dma-buf/poll_bench:poll_bench" \
 		--qemu=-virtfs --qemu="$host" --job "$tools/clients/clients-job.sh" >/dev/null || status=$?

@@ -57,7 +57,7 @@ run() {
 	local variant=$1 table=$log/igt-stock-$1.tsv status=0
 
 	shift
-	"$tools/vm/guest.py" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
+	"$vm" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
 		--boot-timeout 120 --timeout "${TIMEOUT:-2400}" \
 		--append "rcupdate.rcu_cpu_stall_timeout=120" \
 		--qemu=-fsdev --qemu "local,id=root,path=$sysroot,security_model=none,readonly=on" \

@@ -185,7 +185,7 @@ run_guest() {
 			wanted=("${wanted[@]:1}")
 		fi
 	done < <(set +e
-		 "$tools/vm/guest.py" "${virgl[@]}" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+		 "$vm" "${virgl[@]}" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 			--out "$log" --boot-timeout 120 --smp "${SMP:-2}" \
 			--timeout "${TIMEOUT:-$((REPEAT * 900))}" \
 			--append "rcupdate.rcu_cpu_stall_timeout=120 ${APPEND-}" \

@@ -53,7 +53,7 @@ for target in bench clients; do
 	refuses "$target of the stock kernel alone" "$target has the stock kernel beside another" \
 		m "$target" BASE="$base" VARIANT=stock
 done
-refuses "a report on a variant that does not exist" "no VARIANT 'fast'" "$tools/test/report.py" "$base" stock fast
+refuses "a report on a variant that does not exist" "no VARIANT 'fast'" "$tools/test/report.py" "$base" fast
 refuses "a flag that is neither on nor off" "DEBUG=yes" m kernel BASE="$base" DEBUG=yes
 refuses "DEBUG and KCSAN at once" "exclude each other" m kernel BASE="$base" DEBUG=1 KCSAN=1
 refuses "RT and NOSMP at once" "RT=1 and NOSMP=1 exclude each other" m kernel BASE="$base" RT=1 NOSMP=1
@@ -177,6 +177,16 @@ ln -sf "$(python3 -c 'import sys; print(sys.executable)')" "$tmp/noqemu/python3"
 refuses "a machine without QEMU" "no QEMU here: apt-get install" \
 	env PATH="$tmp/noqemu" "$tools/vm/guest.py" --out "$tmp/guest" --kernel "$kernel" true
 refuses "a kernel that is not there" "no kernel /nowhere" guest --kernel /nowhere true
+if [ -e /dev/kvm ]; then
+	skip "KVM where there is none" "there is one"
+else
+	refuses "KVM where there is none" "/dev/kvm does not work here" env KVM=1 "$tools/vm/guest.py" \
+		--out "$tmp/guest" --kernel "$kernel" true
+fi
+refuses "a KVM that is neither on nor off" "KVM=yes makes no sense" env KVM=yes "$tools/vm/guest.py" \
+	--out "$tmp/guest" --kernel "$kernel" true
+refuses "a program to boot with that is not there" "VM=/nowhere: there is no such program" \
+	env VM=/nowhere "$tools/test/selftest.sh" "$base" rework
 refuses "a job script that is not there" "no job /nowhere: No such file" guest --job /nowhere
 refuses "a guest that hangs" "the guest hung: not done after 15 s, its last output: almost" \
 	guest --timeout 15 'echo almost; sleep 1000'

@@ -400,7 +400,7 @@ class Bench:
                     # What dies without a word has noticed as well.
                     f"./{test} || [ $? = 4 ] || echo 'not ok 1 {test}'\n" for test in tests))
         out = os.path.join(self.dir, f"guest-{number}")
-        command = [os.path.join(TOOLS, "vm/guest.py"), "--first-failure", "--kernel",
+        command = [os.environ.get("VM") or os.path.join(TOOLS, "vm/guest.py"), "--first-failure", "--kernel",
                    os.path.join(obj, "arch/x86/boot/bzImage"), "--out", out,
                    "--timeout", str(self.limit["guest"]), "--stall", "120",
                    "--append", f"dma_buf_poll_mutant={number}", "--file", install + ":kselftest"]

@@ -82,7 +82,7 @@ while :; do
 	# guest.py may end before it comes to that
 	: >"$prefix.results"
 	: >"$prefix.console"
-	{ "$tools/vm/guest.py" "${more[@]}" --kernel "$obj/arch/x86/boot/bzImage" \
+	{ "$vm" "${more[@]}" --kernel "$obj/arch/x86/boot/bzImage" \
 		--out "$prefix" --smp "${SMP:-2}" \
 		--timeout "${TIMEOUT:-$((REPEAT * slow * 900))}" --stall "$((slow * 120))" \
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \

@@ -269,7 +269,7 @@ class Steps:
         """Instructions, in a guest whose clock counts them"""
         out = os.path.join(self.out, "log", "step-icount")
         program = os.path.join(self.out, "kselftest/dma-buf/poll_bench")
-        status = self.call("vm/guest.py", "--kernel", self.image, "--out", out, "--accel", "icount",
+        status = self.call(os.environ.get("VM") or "vm/guest.py", "--kernel", self.image, "--out", out, "--accel", "icount",
                            "--timeout", "900",
                            "--file", program + ":poll_bench", "/poll_bench -i " + " ".join(BENCH),
                            stdout=subprocess.DEVNULL).returncode

@@ -14,7 +14,14 @@ What the job prints is copied to stdout as it comes. The exit status is
   5  the guest never reached init, tried three times
   6  the host lacks something
 
-and anything but 0 and 1 comes with one line on stderr that says what.
+and anything but 0 and 1 comes with one line on stderr that says what. KVM=1 in the
+environment boots with /dev/kvm where no --accel is given, else the guest is emulated.
+
+VM=PROGRAM has another program do this. It gets the same arguments, see --help, and
+owes the same: vm/init as the first process, or what does the same; OUT.results with
+what the job printed, which is copied to stdout; OUT.console with the kernel's log, the
+lines "guest: init" and "guest: exit STATUS" included; and the exit status. --qemu,
+--virgl and --progress it may pass over.
 """
 
 import argparse
@@ -259,6 +266,19 @@ def tail(path):
     return lines[-1].strip() if lines else "none"
 
 
+def choose_accel(args):
+    """How to run the guest, if nobody has said so"""
+    kvm = os.environ.get("KVM", "")
+    if kvm not in ("", "0", "1"):
+        die(NO_HOST, f"KVM={kvm} makes no sense: say KVM=1 or leave it out")
+    args.accel = args.accel or ("kvm" if kvm == "1" else "tcg")
+    if args.accel == "kvm":
+        try:
+            os.close(os.open("/dev/kvm", os.O_RDWR))
+        except OSError as error:
+            die(NO_HOST, f"/dev/kvm does not work here, {error.strerror}: leave out KVM=1")
+
+
 def read_job(args):
     """The shell script that the guest is to run, its variables first"""
     job = args.commands
@@ -284,7 +304,7 @@ def main():
     parser.add_argument("--job", metavar="SCRIPT", help="the job, if it is a file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="a variable of the job's environment")
-    parser.add_argument("--accel", choices=("tcg", "icount", "kvm"), default="tcg")
+    parser.add_argument("--accel", choices=("tcg", "icount", "kvm"))
     parser.add_argument("--smp", type=int, default=2)
     parser.add_argument("--memory", default="1G")
     parser.add_argument("--append", default="")
@@ -311,6 +331,7 @@ def main():
             ours = set(names.read().split())
         if not ours:
             die(NO_HOST, f"no function in {args.kcsan_ours}")
+    choose_accel(args)
     job = read_job(args)
     if not os.path.isfile(args.kernel):
         die(NO_HOST, f"no kernel {args.kernel}")

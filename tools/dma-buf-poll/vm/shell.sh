@@ -15,5 +15,5 @@ out=$top/build/$base
 say "^A x ends QEMU"
 files=()
 [ ! -d "$out/kselftest" ] || files=(--file "$out/kselftest:kselftest")
-exec "$tools/vm/guest.py" --shell --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+exec "$vm" --shell --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
 	--out "$out/log/shell" --smp "${SMP:-2}" "${files[@]}"
