@@ -70,6 +70,8 @@ struct row {
 	bool again;
 	bool busy;
 	bool contended;
+	/* wait on sync_files exported from the buffers */
+	bool export;
 };
 
 /* Set by a row that went wrong, as opposed to one that is skipped. */
