@@ -19,7 +19,7 @@ T := tools/dma-buf-poll
 VARIANTS = $(shell bash -c '. $(T)/lib.sh; variants "$(BASE)"' 2>/dev/null)
 
 .PHONY: all help run test test-all tree kernel kernels kselftest selftest shell kunit model litmus \
-	test-debug coverage mutants steps bench clients bench-compare htmldocs check igt igt-stock \
+	test-debug coverage mutants steps bench witness clients bench-compare htmldocs check igt igt-stock \
 	audit audit-patches self deps topics series send-check backport-report readme refresh clean \
 	distclean
 .DELETE_ON_ERROR:
@@ -128,8 +128,14 @@ steps: tree kselftest
 
 ## what polling costs, in guest instructions, stock against VARIANT
 bench = bench/bench.sh '$(BASE)' '$(VARIANT)'
-bench: args-bench deps-bench kernel-stock kernel-$(VARIANT) kselftest
+bench: args-bench deps-bench kernel-stock $$(if $$(filter rework,$(VARIANT)),$$(addprefix kernel-,$$(VARIANTS))) \
+		kernel-$(VARIANT) kselftest
 	@$(T)/$(bench)
+
+## how long poll takes by the clock, in UML, the variants in turns: a second witness
+witness = bench/witness.sh '$(BASE)'
+witness: args-witness tree
+	@$(T)/$(witness)
 
 ## the event loops people use, stock against VARIANT; CLIENTS="..."
 clients = clients/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)

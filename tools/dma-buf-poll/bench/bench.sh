@@ -3,9 +3,10 @@
 #
 # bench.sh BASE VARIANT: what polling costs, the stock kernel against another
 #
-# Runs the kselftest's poll_bench on both kernels, and each once more to show
+# Runs poll_bench and poll_frames on both kernels, and each once more to show
 # whether the figures repeat: in a guest whose clock counts instructions, and
 # what takes several CPUs or two seconds of sleep in one that keeps real time.
+# poll_frames runs on "fixes" as well, where that comes before the rework.
 # Leaves everything in build/BASE/bench, or bench-VARIANT if that is not rework,
 # and ends with bench_report.py, whose status says whether all requirements are met.
 
@@ -19,15 +20,23 @@ check_series "$base" "$series" bench
 plain_kernels bench
 args_end
 
+framed=(stock "$series")
+case "$series $(variants "$base") " in
+'rework '*' fixes '*) framed+=(fixes) ;;
+esac
+
 build=$top/build/$base
 out=$build/bench
 [ "$series" = rework ] || out+=-$series
-program=$build/kselftest/dma-buf/poll_bench
-[ -x "$program" ] || die "$base: the series has no poll_bench in its kselftest"
+files=()
+for program in poll_bench poll_frames; do
+	files+=(--file "$build/kselftest/dma-buf/$program:$program")
+	[ -x "$build/kselftest/dma-buf/$program" ] ||
+		die "$base: the series has no $program in its kselftest"
+done
 rm -rf "$out"
 mkdir -p "$out"
 
-files=(--file "$program:poll_bench")
 options=
 if command -v go >/dev/null; then
 	say "building the program in Go"
@@ -74,6 +83,15 @@ for pass in 1 2; do
 		run "$variant" "$pass" smp --accel tcg --smp 4 -- \
 			"/poll_bench $options threads user"
 	done
+	for variant in "${framed[@]}"; do
+		run "$variant" "$pass" frames --accel icount -- "/poll_frames -i"
+	done
+done
+
+# Does a poll of an idle buffer write what other CPUs read?
+for variant in stock "$series"; do
+	say "tracing the $base $variant kernel: what a poll of an idle buffer executes"
+	"$tools/bench/idle_stores.py" "$base" "$variant" >"$out/$variant-idle-1.results"
 done
 
 # symbols OBJECT TYPES [REGEX]: bytes of its symbols of these types, by name

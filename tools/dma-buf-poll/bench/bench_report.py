@@ -36,6 +36,8 @@ SIGNALED = (0, 1, 4, 16, 64)
 THREADS = (1, 2, 4, 8)
 ORDERS = (("in_order", "in order"), ("random", "at random"), ("reverse", "in reverse"))
 WAITS = ORDERS + (("reverse_again", "in reverse again"),)
+FRAMES = (("in_order", "in order"), ("random", "at random"), ("held", "in order, lock held"))
+FRAME_FENCES = (1, 2, 4, 8)
 
 RESULT = re.compile(r"^# result: (\S+)\t(\S+)\t(\S.*)$")
 SKIP = re.compile(r"^ok \d+ (?:- )?# SKIP ([^:]+): (.*)$")
@@ -53,9 +55,11 @@ class Results:
         self.promises = contract.Promises(base, series)
         self.series = series
         self.variants = ("stock", series)
-        self.values = {variant: OrderedDict() for variant in self.variants}
+        # and those of which some figures stand beside
+        self.all = self.variants + (("fixes",) if series == "rework" else ())
+        self.values = {variant: OrderedDict() for variant in self.all}
         self.units = OrderedDict()
-        self.missing = {variant: OrderedDict() for variant in self.variants}
+        self.missing = {variant: OrderedDict() for variant in self.all}
 
     def read(self, path, variant):
         with open(path, encoding="utf-8", errors="replace") as source:
@@ -88,7 +92,7 @@ class Results:
 
     def counted(self, name):
         """Is this a figure that has to repeat exactly?"""
-        return self.units[name] in ("insn", "wake-ups")
+        return self.units[name] in ("insn", "wake-ups") and not name.startswith("cpu.")
 
 
 def load(base, series):
@@ -100,7 +104,7 @@ def load(base, series):
         die(f"no build/{base}/{name}/*.results: run 'make bench BASE={base} VARIANT={series}' first")
     for path in paths:
         variant = os.path.basename(path).split("-")[0]
-        if variant in results.variants:
+        if variant in results.all:
             results.read(path, variant)
     return results, directory
 
@@ -113,19 +117,64 @@ def number(value):
     return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
 
 
-class Table:
-    """Rows of: figure, stock, the other, ratio, required, verdict."""
+class Grid:
+    """Rows of cells under a head, in sections, and how many of them fail."""
 
-    def __init__(self, results):
+    def __init__(self, results, head, left):
         self.results = results
-        self.head = ("figure", "stock", results.series, "ratio",
-                     f"required of {results.series}", "")
+        self.head = head
+        # the columns of text
+        self.left = left
         self.rows = []
         self.failed = 0
         self.unknown = 0
 
     def heading(self, text):
         self.rows.append((text,))
+
+    def judge(self, value, limit, strict=False):
+        """What is said of what may reach the limit, or must stay below."""
+        if value is None or limit is None:
+            self.unknown += 1
+            return "unknown"
+        if value < limit or (value == limit and not strict):
+            return "pass"
+        self.failed += 1
+        return "FAIL"
+
+    def text(self):
+        columns = range(len(self.head))
+        full = [row for row in self.rows if len(row) > 1]
+        width = [max(len(row[i]) for row in full + [self.head]) for i in columns]
+        lines = []
+        for row in [self.head] + self.rows:
+            if len(row) == 1:
+                lines += ["", row[0]]
+                continue
+            cells = [row[i].ljust(width[i]) if i in self.left else row[i].rjust(width[i])
+                     for i in columns]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def markdown(self):
+        lines = ["| " + " | ".join(self.head) + " |",
+                 "|" + "|".join("---" if i in self.left else "--:"
+                                for i in range(len(self.head))) + "|"]
+        for row in self.rows:
+            if len(row) == 1:
+                lines.append(f"| **{row[0]}** |" + " |" * (len(self.head) - 1))
+            else:
+                cells = (cell.replace("|", "\\|") for cell in row)
+                lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+
+class Table(Grid):
+    """Rows of: figure, stock, the other, ratio, required, verdict."""
+
+    def __init__(self, results):
+        super().__init__(results, ("figure", "stock", results.series, "ratio",
+                                   f"required of {results.series}", ""), (0, 4, 5))
 
     def row(self, label, name, required="", limit=None, strict=False):
         """One figure; limit is what the series may reach, or must stay below."""
@@ -136,44 +185,33 @@ class Table:
         ratio = f"{series / stock:.3f}" if stock and series is not None else "-"
         verdict = ""
         if required:
-            if series is None or limit is None:
-                verdict = "unknown"
-                self.unknown += 1
-            elif series < limit or (series == limit and not strict):
-                verdict = "pass"
-            else:
-                verdict = "FAIL"
-                self.failed += 1
+            verdict = self.judge(series, limit, strict)
             if limit is not None:
                 required = f"{required}: {number(limit)}"
         self.rows.append((label, number(stock), number(series), ratio, required, verdict))
 
-    def text(self):
-        full = [row for row in self.rows if len(row) > 1]
-        width = [max(len(row[i]) for row in full + [self.head]) for i in range(6)]
-        lines = []
-        for row in [self.head] + self.rows:
-            if len(row) == 1:
-                lines += ["", row[0]]
-                continue
-            cells = [row[0].ljust(width[0])]
-            cells += [row[i].rjust(width[i]) for i in (1, 2, 3)]
-            cells += [row[4].ljust(width[4]), row[5]]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
 
-    def verdict(self):
-        return f"{self.failed} requirements missed, {self.unknown} unknown"
+class FrameTable(Grid):
+    """Rows of: figure, each of the variants, exported sync_files instead, verdict."""
 
-    def markdown(self):
-        lines = ["| " + " | ".join(self.head) + " |", "|---|--:|--:|--:|---|---|"]
-        for row in self.rows:
-            if len(row) == 1:
-                lines.append(f"| **{row[0]}** | | | | | |")
-            else:
-                cells = (cell.replace("|", "\\|") for cell in row)
-                lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines)
+    def __init__(self, results):
+        self.variants = [variant for variant in ("stock", "fixes", "rework")
+                         if variant in results.variants or results.values.get(variant)]
+        super().__init__(results, ("figure", *self.variants, "exported sync_files", ""),
+                         (0, len(self.variants) + 2))
+
+    def row(self, label, figure, order, n, required="", limit=None, strict=False):
+        """One figure, with %s for the row; of what is not measured there is none."""
+        name = figure % f"frames.{order}.{n}"
+        values = [self.results.get(variant, name) for variant in self.variants]
+        values.append(self.results.ours(figure % f"frames.export_{order}.{n}"))
+        if values == [None] * len(values):
+            return
+        if limit is None or not self.results.required(name):
+            required = ""
+        if required:
+            required += ": " + self.judge(self.results.ours(name), limit, strict)
+        self.rows.append((f"{label}, N={n}", *map(number, values), required))
 
 
 def times(factor, value):
@@ -233,7 +271,8 @@ def make_table(results):
             table.row(f"poll, {label}, N={n}", name, "below the exported sync_file",
                       ours(f"export.{order}.{n}"), True)
             if n == FENCES[-1]:
-                table.row(f"poll, {label}, N={n}", name, "1.25 x the signals",
+                near = results.required(f"near.signals.{order}")
+                table.row(f"poll, {label}, N={n}", name, "1.25 x the signals" if near else "",
                           times(1.25, ours(f"signals.{n}")))
     for order, label in WAITS:
         for n in FENCES:
@@ -252,6 +291,11 @@ def make_table(results):
             table.row(f"sleeps in poll, {label}, lock contended, {n} threads",
                       f"sleeps.threads.{what}.{n}", "none", 0)
 
+    table.heading("An idle buffer polled by 8 threads on 4 CPUs: what each poll executes")
+    table.row("instructions of poll and dma-resv", "idle.instructions")
+    table.row("of these, writes to memory but the stack", "idle.stores", "none", 0)
+    table.row("functions called, as for a lock", "idle.calls", "none", 0)
+
     table.heading("What a program feels that watches an idle buffer")
     table.row("edge-triggered epoll, CPU seconds in 2 s", "user.epoll_et.cpu")
     table.row("edge-triggered epoll, events in 2 s", "user.epoll_et.events", "one", 1)
@@ -262,6 +306,27 @@ def make_table(results):
     size = stock("sizeof.dma_buf")
     table.row("struct dma_buf", "sizeof.dma_buf", "stock and 64", size and size + 64)
     table.row("code of poll", "text.poll")
+    return table
+
+
+def make_frame_table(results):
+    table = FrameTable(results)
+    table.heading("Compositor, client and GPU on three buffers, per frame, guest instructions")
+    for what, figure in (("compositor's wake-ups", "wakeups.%s.compositor"),
+                         ("client's wake-ups", "wakeups.%s.client"),
+                         ("CPU time of all three", "cpu.%s"),
+                         ("files opened to wait on", "files.%s"),
+                         ("longest look that is not to sleep", "longest.%s"),
+                         ("last signal to return of poll, at most", "late.%s")):
+        for order, label in FRAMES:
+            for n in FRAME_FENCES:
+                name = figure % f"frames.{order}.{n}"
+                required = ()
+                if results.series == "rework" and "wake-ups" in what:
+                    required = ("at most 1.1 x fixes", times(1.1, results.get("fixes", name)))
+                elif order == "held" and what.startswith("longest"):
+                    required = ("below stock", results.get("stock", name), True)
+                table.row(f"{what}, {label}", figure, order, n, *required)
     return table
 
 
@@ -282,13 +347,13 @@ def growths(results):
 def notes(results):
     """All there is to say about what was not measured or differs"""
     lines = []
-    for variant in results.variants:
+    for variant in results.all:
         for name, why in results.missing[variant].items():
             lines.append(f"{variant}: {name} was not measured: {why}")
 
     differ = []
     single = 0
-    for variant in results.variants:
+    for variant in results.all:
         for name, passes in results.values[variant].items():
             if not results.counted(name):
                 continue
@@ -308,22 +373,27 @@ def notes(results):
 def write_tsv(results, path):
     names = list(results.units)
     with open(path, "w", encoding="utf-8") as out:
-        out.write("name\tunit\tstock\tseries\tstock_passes\tseries_passes\n")
+        out.write("name\tunit\tstock\tseries\tstock_passes\tseries_passes" +
+                  "".join(f"\t{v}\t{v}_passes" for v in results.all[2:]) + "\n")
         for name in names:
             cells = [name, results.units[name]]
             cells += [repr(results.get(v, name)) if results.get(v, name) is not None else ""
                       for v in results.variants]
             cells += [",".join(repr(p) for p in results.values[v].get(name, [])) for v in results.variants]
+            for v in results.all[2:]:
+                value = results.get(v, name)
+                cells += [repr(value) if value is not None else "",
+                          ",".join(repr(p) for p in results.values[v].get(name, []))]
             out.write("\t".join(cells) + "\n")
 
 
-def write_json(results, table, path):
+def write_json(results, failed, path):
     data = {
         "results": {name: {"unit": results.units[name],
-                           **{v: results.values[v].get(name, []) for v in results.variants}}
+                           **{v: results.values[v].get(name, []) for v in results.all}}
                     for name in results.units},
         "missing": results.missing,
-        "failed": table.failed,
+        "failed": failed,
     }
     with open(path, "w", encoding="utf-8") as out:
         json.dump(data, out, indent=1)
@@ -434,13 +504,23 @@ def what_of(directory):
         return []
 
 
+def make_tables(results):
+    return make_table(results), make_frame_table(results)
+
+
+def missed(tables):
+    return (f"{sum(table.failed for table in tables)} requirements missed, "
+            f"{sum(table.unknown for table in tables)} unknown")
+
+
 def write_document(base):
     results, directory = load(base, "rework")
-    table = make_table(results)
+    tables = make_tables(results)
     # The commit says nothing to a reader.
     what = [line for line in what_of(directory) if not re.fullmatch("[0-9a-f]{40}", line)]
-    contract.put_table(DOCUMENT, "bench", [*what, "", *table.text().split("\n"), "",
-                                           *growths(results), "", table.verdict()])
+    contract.put_table(DOCUMENT, "bench", [
+        *what, "", *(line for table in tables for line in (*table.text().split("\n"), "")),
+        *growths(results), "", missed(tables)])
     picture = os.path.join(HERE, f"bench-{base}.svg")
     made = os.path.join(directory, "report.svg")
     if os.path.exists(picture) and os.path.exists(made):
@@ -450,10 +530,11 @@ def write_document(base):
 
 def report(base, series):
     results, directory = load(base, series)
-    table = make_table(results)
+    tables = make_tables(results)
+    failed = sum(table.failed + table.unknown for table in tables)
     remarks = [*growths(results), *notes(results)]
     write_tsv(results, os.path.join(directory, "results.tsv"))
-    write_json(results, table, os.path.join(directory, "results.json"))
+    write_json(results, failed, os.path.join(directory, "results.json"))
     trouble = write_svg(results, base, os.path.join(directory, "report.svg"))
     if trouble:
         remarks.append(trouble)
@@ -464,16 +545,18 @@ def report(base, series):
         out.write(f"Made by `make bench BASE={base} VARIANT={series}` from: {'; '.join(what)}.\n\n")
         if not trouble:
             out.write("![cost of polling](report.svg)\n\n")
-        out.write(table.markdown() + "\n\n")
+        for table in tables:
+            out.write(table.markdown() + "\n\n")
         out.write("".join(f"- {line}\n" for line in remarks))
 
-    print(table.text())
-    print()
+    for table in tables:
+        print(table.text())
+        print()
     for line in remarks:
         print(line)
-    print(f"\n{table.verdict()}: "
+    print(f"\n{missed(tables)}: "
           f"see {os.path.relpath(directory, TOP)}/report.md")
-    return 1 if table.failed or table.unknown else 0
+    return 1 if failed else 0
 
 
 def read_tsv(where):

@@ -238,9 +238,8 @@ static int vgem_create(struct dmabuf *buf)
 	return ret ? ret : prime.fd;
 }
 
-static int dmabuf_export(struct dmabuf *buf, enum dmabuf_exporter exporter)
+static int dmabuf_export(struct dmabuf *buf, enum dmabuf_exporter exporter, size_t size)
 {
-	size_t size = sysconf(_SC_PAGESIZE);
 	struct stat st;
 
 	switch (exporter) {
@@ -266,7 +265,13 @@ static int dmabuf_export(struct dmabuf *buf, enum dmabuf_exporter exporter)
 int dmabuf_create(struct dmabuf *buf, enum dmabuf_exporter exporter)
 {
 	*buf = (struct dmabuf) { .fd = -1, .drm_fd = -1 };
-	return dmabuf_export(buf, exporter);
+	return dmabuf_export(buf, exporter, sysconf(_SC_PAGESIZE));
+}
+
+int dmabuf_create_sized(struct dmabuf *buf, size_t size)
+{
+	*buf = (struct dmabuf) { .fd = -1, .drm_fd = -1 };
+	return dmabuf_export(buf, EXPORTER_UDMABUF, size);
 }
 
 void dmabuf_close(struct dmabuf *buf)
@@ -283,7 +288,7 @@ void dmabuf_close(struct dmabuf *buf)
 int dmabuf_replace(struct dmabuf *buf, enum dmabuf_exporter exporter)
 {
 	dmabuf_close(buf);
-	return dmabuf_export(buf, exporter);
+	return dmabuf_export(buf, exporter, sysconf(_SC_PAGESIZE));
 }
 
 void dmabuf_destroy(struct dmabuf *buf)

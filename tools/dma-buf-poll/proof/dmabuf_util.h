@@ -68,6 +68,8 @@ const char *exporter_missing(enum dmabuf_exporter exporter);
 const char *fence_source_missing(enum fence_source source, int dmabuf_fd);
 
 int dmabuf_create(struct dmabuf *buf, enum dmabuf_exporter exporter);
+/* From udmabuf, which may refuse more than 64 MiB. */
+int dmabuf_create_sized(struct dmabuf *buf, size_t size);
 /* Closes the buffer and makes another, with vgem's fences left pending. */
 int dmabuf_replace(struct dmabuf *buf, enum dmabuf_exporter exporter);
 /* Drops what keeps the buffer alive, but leaves vgem's fences pending. */

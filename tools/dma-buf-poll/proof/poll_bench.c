@@ -28,9 +28,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +39,7 @@
 #endif
 
 #include "kselftest.h"
+#include "bench.h"
 #include "dmabuf_util.h"
 
 #ifndef DRM_IOCTL_SYNCOBJ_EVENTFD
@@ -68,125 +67,7 @@ struct drm_syncobj_eventfd {
 #define USER_MS		2000
 #define START_MS	1000
 
-enum order {
-	IN_ORDER,
-	REVERSED,
-	RANDOM,
-};
-
-struct row {
-	const char *name;
-	/* Prints its results, or returns why it cannot: skipped, or failed. */
-	const char *(*run)(const struct row *row, int n);
-	/* "name.n" for each of them, or just "name" */
-	const int *ns;
-	short events;
-	enum order order;
-	int (*wait)(int dmabuf_fd);
-	/* wait for the same buffer again and again, or for a new one each time */
-	bool again;
-	bool busy;
-	bool contended;
-};
-
-static enum dmabuf_exporter exporter;
-static const char *exporter_reason;
 static const char *go_program;
-static bool ticks_are_instructions;
-static double ns_per_tick = 1;
-/* Set by a row that went wrong, as opposed to one that is skipped. */
-static bool row_failed;
-
-static const char *failed(const char *why)
-{
-	row_failed = true;
-	return why;
-}
-
-static void print_result(const char *unit, double value, const char *fmt, ...)
-{
-	char name[64];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(name, sizeof(name), fmt, ap);
-	va_end(ap);
-	printf("# result: %s\t%.*f\t%s\n", name,
-	       value == (long long)value ? 0 : 4, value, unit);
-}
-
-static const char *row_name(const struct row *row, int n)
-{
-	static char name[64];
-
-	if (row->ns)
-		snprintf(name, sizeof(name), "%s.%d", row->name, n);
-	else
-		snprintf(name, sizeof(name), "%s", row->name);
-	return name;
-}
-
-/*
- * Time
- */
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-#ifdef __has_builtin
-#if __has_builtin(__builtin_ia32_rdtsc)
-#define read_ticks()	__builtin_ia32_rdtsc()
-#endif
-#endif
-#ifndef read_ticks
-#define read_ticks()	now_ns(CLOCK_MONOTONIC)
-#endif
-
-static inline uint64_t ticks(void)
-{
-	uint64_t t;
-
-	/* nothing of what is measured may be moved across */
-	asm volatile("" : : : "memory");
-	t = read_ticks();
-	asm volatile("" : : : "memory");
-	return t;
-}
-
-static void calibrate_ticks(void)
-{
-	uint64_t t, ns;
-
-	if (ticks_are_instructions)
-		return;
-	t = ticks();
-	ns = now_ns(CLOCK_MONOTONIC);
-	sleep_ms(50);
-	ns_per_tick = (double)(now_ns(CLOCK_MONOTONIC) - ns) / (ticks() - t);
-}
-
-/* Whole ones: a fraction of an instruction would be a fraction of the loop. */
-static void result_ticks(double value, const char *name)
-{
-	long long whole = value * ns_per_tick + 0.5;
-
-	print_result(ticks_are_instructions ? "insn" : "ns", whole, "%s", name);
-}
-
-static void pin(pid_t tid, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(tid, sizeof(set), &set);
-}
-
 /*
  * The cost of one operation
  */
@@ -582,14 +463,6 @@ static const char *syncobj_missing(void)
 	return NULL;
 }
 
-static long own_sleeps(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_THREAD, &usage);
-	return usage.ru_nvcsw;
-}
-
 static void *waiter_thread(void *arg)
 {
 	long sleeps;
@@ -684,25 +557,6 @@ static const char *wait_once(struct bench_buf *b, int (*wait)(int dmabuf_fd),
 		sample->sleeps = waiter.sleeps;
 	}
 	return ret;
-}
-
-/* Always the same orders, so that kernels can be compared. */
-static void make_order(int *order, int n, enum order how, uint32_t seed)
-{
-	uint32_t x = 2463534242u + seed * 2654435761u;
-	int i, j, tmp;
-
-	for (i = 0; i < n; i++)
-		order[i] = how == REVERSED ? n - 1 - i : i;
-	for (i = n - 1; how == RANDOM && i > 0; i--) {
-		x ^= x << 13;
-		x ^= x >> 17;
-		x ^= x << 5;
-		j = x % (i + 1);
-		tmp = order[i];
-		order[i] = order[j];
-		order[j] = tmp;
-	}
 }
 
 static uint64_t min_of(uint64_t a, uint64_t b)
@@ -1014,110 +868,7 @@ static const struct row rows[] = {
 	{ "user.io_uring_multishot", run_user_io_uring },
 };
 
-static void run_row(const struct row *row, int n)
-{
-	const char *reason;
-
-	row_failed = false;
-	reason = row->run(row, n);
-	if (!reason)
-		ksft_test_result_pass("%s\n", row_name(row, n));
-	else if (row_failed)
-		ksft_test_result_fail("%s: %s\n", row_name(row, n), reason);
-	else
-		ksft_test_result_skip("%s: %s\n", row_name(row, n), reason);
-}
-
-/* Runs the rows whose names begin so, or only counts them. */
-static unsigned int do_rows(const char *prefix, bool run)
-{
-	unsigned int i, count = 0;
-	const int *n;
-
-	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct row *row = &rows[i];
-
-		for (n = row->ns; !n || *n >= 0; n++) {
-			if (!strncmp(row_name(row, n ? *n : 0), prefix, strlen(prefix))) {
-				count++;
-				if (run)
-					run_row(row, n ? *n : 0);
-			}
-			if (!n)
-				break;
-		}
-	}
-	return count;
-}
-
-static void choose_exporter(void)
-{
-	static const enum dmabuf_exporter exporters[] = {
-		EXPORTER_UDMABUF, EXPORTER_SYSTEM_HEAP, EXPORTER_VGEM,
-	};
-	static const char * const names[] = { "udmabuf", "system heap", "vgem" };
-	static char reasons[256];
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(exporters); i++) {
-		exporter_reason = exporter_missing(exporters[i]);
-		if (!exporter_reason) {
-			exporter = exporters[i];
-			ksft_print_msg("buffers are from %s\n", names[i]);
-			return;
-		}
-		snprintf(reasons + strlen(reasons), sizeof(reasons) - strlen(reasons),
-			 "%s%s", i ? ", " : "no exporter: ", exporter_reason);
-	}
-	exporter_reason = reasons;
-}
-
-static void die_usage(const char *name)
-{
-	fprintf(stderr,
-		"usage: %s [-i] [-g PROGRAM] [ROW...]\n"
-		"  -i          a tick of the time stamp counter is an instruction\n"
-		"  -g PROGRAM  the program in Go to run with an idle buffer\n"
-		"  ROW         only the rows whose names begin so\n", name);
-	exit(KSFT_FAIL);
-}
-
 int main(int argc, char **argv)
 {
-	struct rlimit files = { 8192, 8192 };
-	unsigned int count = 0;
-	struct utsname uts;
-	int i, opt;
-
-	while ((opt = getopt(argc, argv, "ig:")) != -1) {
-		if (opt == 'i')
-			ticks_are_instructions = true;
-		else if (opt == 'g')
-			go_program = optarg;
-		else
-			die_usage(argv[0]);
-	}
-	if (optind == argc)
-		count = do_rows("", false);
-	for (i = optind; i < argc; i++)
-		count += do_rows(argv[i], false);
-	if (!count)
-		die_usage(argv[0]);
-
-	ksft_print_header();
-	ksft_set_plan(count);
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	setrlimit(RLIMIT_NOFILE, &files);
-	uname(&uts);
-	ksft_print_msg("kernel: %s %s\n", uts.release, uts.version);
-	choose_exporter();
-	calibrate_ticks();
-
-	if (optind == argc)
-		do_rows("", true);
-	for (i = optind; i < argc; i++)
-		do_rows(argv[i], true);
-
-	/* not ksft_finished(): what it is built for may be older than that */
-	ksft_exit(!ksft_get_fail_cnt());
+	return bench_main(argc, argv, rows, ARRAY_SIZE(rows), &go_program);
 }

@@ -40,7 +40,7 @@ CODE = ("drivers", "include", "fs")
 # Changes to these change no kernel that is booted here, or only its tests.
 NO_CODE = ("*/st-*", "*kunit*", "*/tests/*", "*/selftests/*")
 # Programs of the kselftest that say nothing about a single patch, or take too long.
-LEFT_OUT = ("poll_bench", "poll_clients", "poll_example", "poll_fuzz", "poll_race",
+LEFT_OUT = ("poll_bench", "poll_clients", "poll_example", "poll_frames", "poll_fuzz", "poll_race",
             "poll_virtio")
 # What the guest that counts instructions measures
 BENCH = ("poll.pipe", "poll.idle.in", "poll.busy.in", "poll.watchers.256", "wait.in_order.64",
