@@ -23,6 +23,9 @@ WRITERS = (("test/report.py", "log/selftest-rework.results", "run", None),
            ("clients/clients.py", "clients/all-rework", "clients", None),
            ("audit/audit.py", "audit/report.md", "audit", "mainline"))
 
+# What is a table already: the file in build/BASE, the target, and where it goes
+TABLES = (("log/witness/table", "witness", "Documentation/process/dma-buf-poll-cost.rst"),)
+
 
 def put_table(document, name, lines):
     """Put lines between the marks NAME:begin and NAME:end of a document. Markdown takes
@@ -54,6 +57,13 @@ def main():
             print(f"left out, as there are no results: make {target} BASE={base}")
         elif subprocess.run([os.path.join(TOOLS, tool), "--readme", base], check=False).returncode:
             status = 1
+    for made, target, document in TABLES:
+        path = os.path.join(TOP, "build", sys.argv[1], made)
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as table:
+                put_table(document, target, table.read().splitlines())
+        else:
+            print(f"left out, as there are no results: make {target} BASE={sys.argv[1]}")
     sys.exit(status)
 
 

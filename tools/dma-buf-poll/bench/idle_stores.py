@@ -84,7 +84,7 @@ def main():
     build = os.path.join(TOP, "build", base)
     source = os.path.join(build, "src" if variant == "rework" else f"{variant}/src")
     found, ranges = code(os.path.join(source, "obj/vmlinux"))
-    executed = {}
+    begun = {}
 
     with tempfile.TemporaryDirectory(prefix="dbp-trace-") as where:
         fifo = os.path.join(where, "trace")
@@ -98,7 +98,7 @@ def main():
                     match = re.search(r"\[[0-9a-f]+/([0-9a-f]+)/", line)
                     if match:
                         address = int(match.group(1), 16)
-                        executed[address] = executed.get(address, 0) + 1
+                        begun[address] = begun.get(address, 0) + 1
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
@@ -116,9 +116,9 @@ def main():
             die(f"{base} {variant}: the guest ended with status {status} (see {out}.console)")
         reader.join(60)
 
-    polls = max((n for address, n in executed.items() if address in found), default=0)
+    polls = max((n for address, n in begun.items() if address in found), default=0)
     # Not what runs once, when the buffer is made and when it goes
-    executed = blocks(found, [start for start, n in executed.items() if n > polls // 100])
+    executed = blocks(found, [start for start, n in begun.items() if n > polls // 100])
     if polls < 1000:
         die(f"{base} {variant}: only {polls} polls in the trace: this shows nothing")
     stores = [(a, found[a]) for a in sorted(executed) if writes(found[a])]

@@ -91,7 +91,7 @@ done | awk -v variants="${variants[*]}" '
 	END {
 		n = split(variants, v, " ")
 		printf "%-14s", "ns"
-		for (i = 1; i <= n; i++) printf "%12s%s", v[i], i > 1 ? "   ratio" : ""
+		for (i = 1; i <= n; i++) printf "%12s%s", v[i], (i > 1 ? "   ratio" : "")
 		print ""
 		for (r = 1; r <= rows; r++) {
 			printf "%-14s", order[r]
