@@ -1343,17 +1343,25 @@ static void st_chain_step(struct st_chain *c)
 {
 	struct st_fence *next = c->fences[2 * c->steps];
 
+	/*
+	 * The slot of one that has signaled would be used again. It goes, but not in
+	 * the interrupt that appends: this is a change of its own.
+	 */
+	if (c->step == ST_STEP_APPEND && st_is_signaled(c->spare)) {
+		struct st_fence *away = c->fences[2 * c->steps - 1];
+
+		dma_resv_replace_fences(c->resv, c->spare->base.context, &away->base,
+					DMA_RESV_USAGE_BOOKKEEP);
+		c->spare = away;
+		return;
+	}
+
 	if (c->step == ST_STEP_REPLACE)
 		dma_resv_replace_fences(c->resv, c->spare->base.context, &next->base,
 					DMA_RESV_USAGE_WRITE);
 	else
 		dma_resv_add_fence(c->resv, &next->base, DMA_RESV_USAGE_WRITE);
 	st_signal(c->last);
-	/* Nobody is to use its slot again */
-	if (c->step == ST_STEP_APPEND)
-		dma_resv_replace_fences(c->resv, c->last->base.context,
-					&c->fences[2 * c->steps + 1]->base,
-					DMA_RESV_USAGE_BOOKKEEP);
 	c->spare = c->last;
 	c->last = next;
 	WRITE_ONCE(c->steps, c->steps + 1);
