@@ -1542,6 +1542,99 @@ static void exact_a_buffer_that_is_never_idle_wakes_nobody(struct kunit *test)
 		kunit_skip(test, "the other CPU never looked in time");
 }
 
+struct st_list_looker {
+	struct work_struct work;
+	struct st_buf *buf;
+	bool started, stop;
+	unsigned int looks, ready;
+};
+
+static void st_list_looker(struct work_struct *work)
+{
+	struct st_list_looker *l = container_of(work, struct st_list_looker, work);
+
+	WRITE_ONCE(l->started, true);
+	while (!READ_ONCE(l->stop)) {
+		WRITE_ONCE(l->buf->dmabuf->cb_in.last, false);
+		l->ready += !!st_poll(l->buf, ST_IN);
+		l->looks++;
+		cond_resched();
+	}
+}
+
+#define ST_LIST_ROUNDS		4
+
+/*
+ * A list that is full makes room for a longer one, which alone has the next fence:
+ * nothing is written to the old one, and its counter stands still.
+ */
+static unsigned int st_list_grow(struct kunit *test, struct st_buf *buf,
+				 struct st_fence **crowd, unsigned int *lists)
+{
+	struct dma_resv *resv = buf->dmabuf->resv;
+	struct st_fence *last = st_fence(test, ST_ENABLE_TRUE);
+	struct st_list_looker l = { .buf = buf };
+	const void *list;
+	unsigned int i;
+	int ret, cpu;
+
+	dma_resv_lock(resv, NULL);
+	ret = dma_resv_reserve_fences(resv, 1);
+	if (!ret)
+		dma_resv_add_fence(resv, &last->base, DMA_RESV_USAGE_WRITE);
+	list = rcu_access_pointer(resv->fences);
+
+	INIT_WORK_ONSTACK(&l.work, st_list_looker);
+	migrate_disable();
+	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	schedule_work_on(cpu, &l.work);
+	st_await_flag(&l.started);
+	for (i = 0; !ret && i < ST_CHAIN_CROWD; i++) {
+		ret = dma_resv_reserve_fences(resv, 1);
+		if (!ret && rcu_access_pointer(resv->fences) != list) {
+			struct st_fence *next = st_fence(test, ST_ENABLE_TRUE);
+
+			list = rcu_access_pointer(resv->fences);
+			dma_resv_add_fence(resv, &next->base, DMA_RESV_USAGE_WRITE);
+			st_signal(last);
+			last = next;
+			++*lists;
+			ret = dma_resv_reserve_fences(resv, 1);
+		}
+		if (!ret)
+			dma_resv_add_fence(resv, &crowd[i]->base, DMA_RESV_USAGE_BOOKKEEP);
+	}
+	WRITE_ONCE(l.stop, true);
+	flush_work(&l.work);
+	destroy_work_on_stack(&l.work);
+	migrate_enable();
+	dma_resv_unlock(resv);
+	st_signal(last);
+
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_EXPECT_GT(test, l.looks, 0U);
+
+	return l.ready;
+}
+
+static void exact_a_list_that_is_replaced_is_looked_at_again(struct kunit *test)
+{
+	unsigned int i, lists = 0, ready = 0;
+	struct st_fence **crowd;
+
+	st_other_cpu(test);
+	crowd = kunit_kcalloc(test, ST_CHAIN_CROWD, sizeof(*crowd), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, crowd);
+	for (i = 0; i < ST_CHAIN_CROWD; i++)
+		crowd[i] = st_fence(test, ST_ENABLE_TRUE);
+
+	for (i = 0; i < ST_LIST_ROUNDS; i++)
+		ready += st_list_grow(test, st_buf(test), crowd, &lists);
+	KUNIT_EXPECT_EQ(test, ready, 0U);
+	KUNIT_EXPECT_GT(test, lists, (unsigned int)ST_LIST_ROUNDS);
+	kunit_info(test, "said to be ready %u times while %u lists were replaced\n", ready, lists);
+}
+
 /*
  * one_wakeup: a sleeper waiting on N fences is woken once.
  */
@@ -3731,6 +3824,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE_PARAM(exact_a_buffer_that_is_never_idle_is_never_ready,
 			 st_never_idle_gen_params),
 	KUNIT_CASE(exact_a_buffer_that_is_never_idle_wakes_nobody),
+	KUNIT_CASE(exact_a_list_that_is_replaced_is_looked_at_again),
 	KUNIT_CASE_PARAM(one_wakeup_for_any_number_of_fences,
 			 st_pattern_gen_params),
 	KUNIT_CASE_PARAM(one_wakeup_when_fences_signal_in_a_burst,
