@@ -295,7 +295,7 @@ check -q "shellcheck says nothing" shell_scripts
 python_scripts() {
 	local list
 
-	mapfile -t list < <(scripts python3)
+	mapfile -t list < <(scripts python3; echo "$tools/ktap.py")
 	cd "$top"
 	for file in "${list[@]}"; do
 		python3 -W error::SyntaxWarning -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$file"

@@ -13,7 +13,11 @@ import re
 import sys
 from collections import OrderedDict, defaultdict
 
-TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
+TOOLS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
+
+sys.path.insert(0, TOOLS)
+import ktap  # noqa: E402
 
 # Of two seconds in which a program does nothing; a busy loop takes all of them.
 IDLE = "go_idle"
@@ -146,27 +150,20 @@ def main():
             print(f"stock: {what}: {why}")
     print()
 
-    count = {"pass": 0, "fail": 0, "skip": 0}
-
-    def tell(state, name, why=""):
-        count[state] += 1
-        print(("not ok" if state == "fail" else "ok") + " - " + name +
-              (f" # SKIP {why}" if state == "skip" else f" ({why})" if why else ""))
-
+    tally = ktap.Tally()
     ran = [name for name in clients if not clients[name][1]]
     for name, (_, missing) in clients.items():
         if missing:
-            tell("skip", f"{series}: {name}", missing)
+            tally.tell("skip", f"{series}: {name}", missing)
         else:
-            tell(*ours.result(name)[:1], f"{series}: {name}", ours.result(name)[1])
+            tally.tell(*ours.result(name)[:1], f"{series}: {name}", ours.result(name)[1])
     if ours.trouble:
-        tell("fail", f"{series}: the guest", ours.trouble)
+        tally.tell("fail", f"{series}: the guest", ours.trouble)
     # A client that finds nothing there finds nothing here.
     blind = [name for name in ran if stock.result(name)[0] == "pass"]
     if [name for name in ran if stock.result(name)[0] != "skip"]:
-        tell("fail" if blind else "pass", "stock: every client is seen to fail", ", ".join(blind))
-    print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
-    sys.exit(1 if count["fail"] or not count["pass"] else 0)
+        tally.tell("fail" if blind else "pass", "stock: every client is seen to fail", ", ".join(blind))
+    sys.exit(tally.end() or not tally.count["pass"])
 
 
 if __name__ == "__main__":

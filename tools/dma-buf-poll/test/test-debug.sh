@@ -45,8 +45,7 @@ run() {
 	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/test/selftest.sh" "$base" "$variant" \
 		>"$out/log/test-debug-$variant-$name" || status=$?
 	if [ "$status" -gt 1 ]; then
-		echo "not ok - $name: the guest or its log, see above (status $status)"
-		failed=$((failed + 1))
+		not_ok "$name: the guest or its log, see above (status $status)" </dev/null
 	fi
 	grep '^# KCSAN: ' "$out/log/test-debug-$variant-$name" || :
 	# A test may fail that this variant does not promise: it is the report that knows.
@@ -64,8 +63,7 @@ for name in "${runs[@]}"; do
 		if grep -qs 'select ARCH_SUPPORTS_RT' "$out/src/arch/x86/Kconfig"; then
 			run rt -rt 4 3600 RT=1
 		else
-			echo "ok - rt # SKIP $base has no PREEMPT_RT for x86"
-			skipped=$((skipped + 1))
+			skip rt "$base has no PREEMPT_RT for x86"
 		fi
 		;;
 	up) run up "" 1 1800 ;;
