@@ -14,6 +14,8 @@ dma_fence_ops of each base: one without, and one for nothing, is an error. Write
 build/BASE/audit/report.md; prints the findings that nobody has judged. The
 status is 0 if there are none, 1 if there are or that table is not complete, 2 if
 spatch failed.
+
+Takes build/BASE/src; make audit calls it, and cocci-test.sh.
 """
 
 import argparse

@@ -8,6 +8,8 @@
 # what takes several CPUs or two seconds of sleep in one that keeps real time.
 # Leaves everything in build/BASE/bench, or bench-VARIANT if that is not rework,
 # and ends with bench_report.py, whose status says whether all requirements are met.
+#
+# Takes both kernels and the kselftest; make bench calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

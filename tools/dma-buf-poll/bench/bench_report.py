@@ -9,6 +9,8 @@ requirement is met; the file promises says which are not made of a variant.
 
 bench_report.py --compare A B puts two of those side by side: each is a
 results.tsv, a directory that holds one, or a base.
+
+bench.sh and make bench-compare call it.
 """
 
 import argparse

@@ -8,6 +8,8 @@
 # compiled, and which also has the drivers that the series touches; what is for
 # ARM only is in build/BASE/check-clang-arm. One "ok" or "not ok" line each; ends
 # with N passed, N failed, N skipped.
+#
+# Takes a configured object tree of rework; make check and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -6,6 +6,8 @@ clients.py BASE VARIANT reads what clients.sh left in build/BASE/clients and
 build/BASE/log, and prints a table, what failed, and a line for each client. Ends with
 N passed, N failed, N skipped. The status is 0 only if every client that could be run
 does well on the variant, and the stock kernel was seen to fail.
+
+clients.sh calls it.
 """
 
 import os

@@ -9,6 +9,8 @@
 # unpacked into build/igt-sid, a root of their own that the guest mounts
 # read-only over 9p. Ends with N passed, N failed, N skipped; a subtest that
 # says the same on both has passed, if it says anything.
+#
+# Takes the kernels stock and rework; make igt-stock calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -9,6 +9,8 @@
 # the rest goes on in another guest. SUBTEST may be a pattern; without one all
 # are run that the variant promises on this base, all of them on the stock kernel.
 # Ends with N passed, N failed, N skipped.
+#
+# Takes the kernel and what kselftest.sh built; make igt calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -5,6 +5,8 @@
 #
 # Uses the rework kernel of BASE for the guests that go wrong on purpose. Ends
 # with N passed, N failed, N skipped.
+#
+# make self and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

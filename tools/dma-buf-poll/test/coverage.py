@@ -12,6 +12,8 @@ side of its branches. What never ran has to stand in coverage.txt:
 An entry there for what did run, or for a line that does not exist, fails as well.
 Ends with N passed, N failed, N skipped: lines and sides of branches that ran,
 those that did not, and those that did not with a reason.
+
+coverage.sh calls it.
 """
 
 import gzip

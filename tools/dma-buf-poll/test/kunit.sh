@@ -9,6 +9,8 @@
 # CPU, so tests that need another are skipped; the guest has them.
 #
 # KUNIT_FILTER=GLOB runs the suites, or suite.test, that match only.
+#
+# Takes build/BASE/src; make kunit, test.sh and mutants.py call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

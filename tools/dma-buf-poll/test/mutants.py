@@ -14,6 +14,9 @@ What is known stays in build/BASE/mutants and is not run again, until the code,
 the mutant or a test changes; REDO=1 forgets it. Ends with N passed, N failed,
 N skipped: a killed mutant has passed, one that survives with a reason in
 mutants.txt is skipped.
+
+Takes build/BASE/src, and builds kernels and tests when it needs them; make mutants
+calls it.
 """
 
 import fcntl

@@ -22,6 +22,9 @@ between the variants, and the costs into README.md, between its marks.
 
 The status is 0 only if no test failed that a series promises, and its guest ended
 as it should.
+
+run.sh, test.sh, test-debug.sh, igt.sh and make readme call it; steps.py,
+bench_report.py and backport-report.py import it.
 """
 
 import fnmatch

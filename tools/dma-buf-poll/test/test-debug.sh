@@ -12,6 +12,9 @@
 # Each run is the kselftest with its fuzzer, KUnit, and, except for up, poll_race.
 # The log of the guest has to be clean as well: guest.py knows what no kernel
 # should print. Ends with N passed, N failed, N skipped over all runs.
+#
+# Takes build/BASE/src and the kselftest, and builds its kernels; make test-debug calls
+# it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

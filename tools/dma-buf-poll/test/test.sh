@@ -6,6 +6,8 @@
 # Runs each part, shows what it said, and ends with N passed, N failed,
 # N skipped over all of them. A part that ends without such a line, or with a
 # status that does not go with it, counts as one failure more.
+#
+# Builds all of a base first; make test and make test-all call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
