@@ -5,6 +5,8 @@
 #
 # The groups: build (the default), check, clang (a newer one than Debian's own),
 # docs, bench, clients, igt, audit.
+#
+# The Makefile calls it first.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 

@@ -261,11 +261,19 @@ kernel_path() {
 	PATH=$top/build/.bin:/usr/bin:$PATH
 }
 
-# What a test script counts. The lines are for people and for test.sh alike.
-passed=0 failed=0 skipped=0
+# What a test script counts, as KTAP: for people, for test.sh, and for whoever reads TAP.
+# The plan comes at the end. ktap.py does the same in Python.
+passed=0 failed=0 skipped=0 told=0
+
+# tell RESULT WHAT: the next line of it
+tell() {
+	[ $told != 0 ] || echo "KTAP version 1"
+	told=$((told + 1))
+	echo "$1 $told - $2"
+}
 
 ok() {
-	echo "ok - $1"
+	tell ok "$1"
 	passed=$((passed + 1))
 }
 
@@ -273,13 +281,13 @@ ok() {
 # end of a pipe: that would not be counted. All of stdin is read: who writes there
 # would end with SIGPIPE, and everything with it.
 not_ok() {
-	echo "not ok - $1"
+	tell 'not ok' "$1"
 	sed -n "1,${2:-20}s/^/#   /p"
 	failed=$((failed + 1))
 }
 
 skip() {
-	echo "ok - $1 # SKIP $2"
+	tell ok "$1 # SKIP $2"
 	skipped=$((skipped + 1))
 }
 
@@ -307,16 +315,14 @@ tally() {
 	local last='^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$'
 
 	if ! [[ $3 =~ $last ]]; then
-		echo "not ok - $1 did not come to its end (status $2)"
-		failed=$((failed + 1))
+		not_ok "$1 did not come to its end (status $2)" </dev/null
 		return
 	fi
 	passed=$((passed + BASH_REMATCH[1]))
 	failed=$((failed + BASH_REMATCH[2]))
 	skipped=$((skipped + BASH_REMATCH[3]))
 	if [ "$2" != 0 ] && [ "${BASH_REMATCH[2]}" = 0 ]; then
-		echo "not ok - $1 ended with status $2, and no test says why"
-		failed=$((failed + 1))
+		not_ok "$1 ended with status $2, and no test says why" </dev/null
 	fi
 }
 
@@ -327,8 +333,9 @@ compile_ours() {
 	"$1" W=1 drivers/dma-buf/ && { [ $# = 1 ] || "$1" W=1 "${@:2}"; }
 }
 
-# The last line, and the status that goes with it
+# The plan, the last line, and the status that goes with it
 verdict() {
+	[ $told = 0 ] || echo "1..$told"
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 	[ "$failed" = 0 ]
 }

@@ -18,6 +18,8 @@ spatch failed.
 
 --readme runs nothing: it puts the table of the last run, and the verdicts on the
 operations, into the document about the audit.
+
+Takes build/BASE/src; make audit calls it, and cocci-test.sh.
 """
 
 import argparse

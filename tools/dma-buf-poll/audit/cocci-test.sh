@@ -10,6 +10,8 @@
 # or, where it mends only some of it, to have fewer findings; and it leaves a
 # good file alone. The audit itself is tried on trees of two files. COCCI_RULES=
 # takes the rules from another directory. Ends with N passed, N failed, N skipped.
+#
+# Takes nothing that is built; test.sh calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -7,6 +7,8 @@
 # They mend what `make audit` found, and are no part of the series. Compiled are
 # just the files they touch, in build/BASE/drivers, on a tree of hard links:
 # build/BASE/src stays as it is. Ends with N passed, N failed, N skipped.
+#
+# Takes build/BASE/src; make audit-patches calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -9,6 +9,8 @@
 # poll_frames runs on "fixes" as well, where that comes before the rework.
 # Leaves everything in build/BASE/bench, or bench-VARIANT if that is not rework,
 # and ends with bench_report.py, whose status says whether all requirements are met.
+#
+# Takes both kernels and the kselftest; make bench calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

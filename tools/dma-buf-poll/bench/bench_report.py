@@ -12,6 +12,8 @@ the picture where there is one of that base, into the document about the cost.
 
 bench_report.py --compare A B puts two of those side by side: each is a
 results.tsv, a directory that holds one, or a base.
+
+bench.sh and make bench-compare call it.
 """
 
 import argparse

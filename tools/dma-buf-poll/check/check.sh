@@ -8,6 +8,8 @@
 # compiled, and which also has the drivers that the series touches; what is for
 # ARM only is in build/BASE/check-clang-arm. One "ok" or "not ok" line each; ends
 # with N passed, N failed, N skipped.
+#
+# Takes a configured object tree of rework; make check and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
@@ -295,7 +297,7 @@ check -q "shellcheck says nothing" shell_scripts
 python_scripts() {
 	local list
 
-	mapfile -t list < <(scripts python3)
+	mapfile -t list < <(scripts python3; echo "$tools/ktap.py")
 	cd "$top"
 	for file in "${list[@]}"; do
 		python3 -W error::SyntaxWarning -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$file"

@@ -7,6 +7,8 @@
 # extensions of the composed tree but a conf.py of our own: all of the kernel's
 # documents take an hour. One "ok" or "not ok" line each; ends with N passed,
 # N failed, N skipped.
+#
+# Takes build/BASE/src; make htmldocs and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

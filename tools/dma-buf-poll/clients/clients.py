@@ -7,7 +7,7 @@ build/BASE/log, and prints a table, what failed, and a line for each client. End
 N passed, N failed, N skipped. The status is 0 only if every client that could be run
 does well on the variant, and the stock kernel was seen to fail.
 
-clients.py --readme BASE puts the table of rework into the document about the clients.
+clients.sh calls it. With --readme BASE it puts the table of rework into the document about the clients.
 """
 
 import os
@@ -15,8 +15,11 @@ import re
 import sys
 from collections import OrderedDict, defaultdict
 
-TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
-sys.path.insert(0, os.path.join(TOP, "tools/dma-buf-poll"))
+TOOLS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
+
+sys.path.insert(0, TOOLS)
+import ktap  # noqa: E402
 from documents import put_table  # noqa: E402
 
 DOCUMENT = "Documentation/process/dma-buf-poll-clients.rst"
@@ -157,27 +160,20 @@ def main():
             print(f"stock: {what}: {why}")
     print()
 
-    count = {"pass": 0, "fail": 0, "skip": 0}
-
-    def tell(state, name, why=""):
-        count[state] += 1
-        print(("not ok" if state == "fail" else "ok") + " - " + name +
-              (f" # SKIP {why}" if state == "skip" else f" ({why})" if why else ""))
-
+    tally = ktap.Tally()
     ran = [name for name in clients if not clients[name][1]]
     for name, (_, missing) in clients.items():
         if missing:
-            tell("skip", f"{series}: {name}", missing)
+            tally.tell("skip", f"{series}: {name}", missing)
         else:
-            tell(*ours.result(name)[:1], f"{series}: {name}", ours.result(name)[1])
+            tally.tell(*ours.result(name)[:1], f"{series}: {name}", ours.result(name)[1])
     if ours.trouble:
-        tell("fail", f"{series}: the guest", ours.trouble)
+        tally.tell("fail", f"{series}: the guest", ours.trouble)
     # A client that finds nothing there finds nothing here.
     blind = [name for name in ran if stock.result(name)[0] == "pass"]
     if [name for name in ran if stock.result(name)[0] != "skip"]:
-        tell("fail" if blind else "pass", "stock: every client is seen to fail", ", ".join(blind))
-    print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
-    sys.exit(1 if count["fail"] or not count["pass"] else 0)
+        tally.tell("fail" if blind else "pass", "stock: every client is seen to fail", ", ".join(blind))
+    sys.exit(tally.end() or not tally.count["pass"])
 
 
 if __name__ == "__main__":

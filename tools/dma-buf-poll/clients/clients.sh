@@ -8,6 +8,8 @@
 # kernels, and runs the clients there from this machine's root, which the guest
 # sees read-only over 9p. The table is made by clients.py, whose status is that of
 # the variant. Name clients to run only those.
+#
+# Takes both kernels and the kselftest; make clients calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -9,6 +9,8 @@
 # the rest goes on in another guest. SUBTEST may be a pattern; without one all
 # are run that the variant promises on this base, all of them on the stock kernel.
 # Ends with N passed, N failed, N skipped.
+#
+# Takes the kernel and what kselftest.sh built; make igt calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
@@ -133,8 +135,8 @@ if have_virgl; then
 	virgl=(--virgl)
 fi
 
-# tell SUBTEST STATUS WHY
-tell() {
+# judge SUBTEST STATUS WHY
+judge() {
 	case $2 in
 	0) ok "$1" ;;
 	77) skip "$1" "${3:-it does not say why}" ;;
@@ -169,11 +171,11 @@ run_guest() {
 			esac
 			;;
 		'igt-end: 137')
-			tell "$running" 137 "killed after ${SUBTEST_TIMEOUT:-120} s"
+			judge "$running" 137 "killed after ${SUBTEST_TIMEOUT:-120} s"
 			running=''
 			;;
 		'igt-end: '*)
-			tell "$running" "${line#igt-end: }" "$why"
+			judge "$running" "${line#igt-end: }" "$why"
 			running=''
 			;;
 		'guest-status: '*)
@@ -198,12 +200,12 @@ run_guest() {
 	0|1) ;;
 	3|4)
 		why=$(sed -n 's/^error: //p' "$log.error" | tail -n1)
-		tell "${running:-the guest}" 1 "$why"
+		judge "${running:-the guest}" 1 "$why"
 		[ -n "$running" ] || wanted=()
 		return
 		;;
 	*)
-		tell "the guest" 1 "$(sed -n 's/^error: //p' "$log.error" | tail -n1)"
+		judge "the guest" 1 "$(sed -n 's/^error: //p' "$log.error" | tail -n1)"
 		;;
 	esac
 	wanted=()
@@ -216,6 +218,6 @@ while [ ${#wanted[@]} -gt 0 ] && [ $guests -lt 8 ]; do
 	run_guest
 done
 for subtest in "${wanted[@]}"; do
-	tell "$subtest" 1 "not reached: $guests guests died before it"
+	judge "$subtest" 1 "not reached: $guests guests died before it"
 done
 verdict && [ "$passed" -gt 0 ]

@@ -5,6 +5,8 @@
 #
 # Prints a line for each: name, tab, value. The object tree has to be built; it is
 # the variant's, with its sources, unless it is named.
+#
+# run.sh, bench.sh and steps.py call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -10,6 +10,9 @@
 # configuration of their own each, see config/. --config as the last word stops when the
 # object tree is configured. What the stock kernel was built to is most of the others:
 # they begin with a copy of its objects.
+#
+# Takes build/BASE/src; the Makefile calls it, and who has kernels of their own:
+# test-debug.sh, coverage.sh, steps.py, mutants.py.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

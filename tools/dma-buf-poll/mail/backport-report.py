@@ -7,6 +7,8 @@ diff" one with the same message whose hunks differ, "own" one that only that bas
 has. An own diff where the first base's would apply is one too many, and the status
 is 1. So it is if a base has not been run, or does not hold what it promises: made
 from the trees in build/ and from what the last `make run` of each base left there.
+
+make backport-report and make test-all call it.
 """
 
 import os

@@ -8,6 +8,8 @@
 # touches and drivers/dma-buf/, in one object tree, that of build/BASE/send-check/src.
 # One "ok" or "not ok" line each; ends with N passed, N failed, N skipped. What
 # get_maintainer.pl says is left in build/BASE/log/send-check/TOPIC.recipients.
+#
+# Takes a configured object tree of rework; make send-check and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

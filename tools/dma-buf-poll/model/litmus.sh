@@ -13,6 +13,8 @@
 # model is tools/memory-model of the newest kernel source that Debian has, or of KSRC.
 # What cannot be had is one test that is skipped. TEST may be a pattern. One "ok" or
 # "not ok" line each; ends with N passed, N failed, N skipped.
+#
+# make litmus and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

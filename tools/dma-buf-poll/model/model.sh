@@ -8,6 +8,8 @@
 # be found, by the property that is meant to; and everything that dma-buf-poll.rst
 # quotes from the source must still be there, so that model and source do not part
 # unseen. One "ok" or "not ok" line each; ends with N passed, N failed, N skipped.
+#
+# make model and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

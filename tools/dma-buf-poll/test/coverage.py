@@ -12,6 +12,8 @@ side of its branches. What never ran has to stand in coverage.txt:
 An entry there for what did run, or for a line that does not exist, fails as well.
 Ends with N passed, N failed, N skipped: lines and sides of branches that ran,
 those that did not, and those that did not with a reason.
+
+coverage.sh calls it.
 """
 
 import gzip
@@ -22,6 +24,9 @@ import sys
 from collections import defaultdict
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+
+sys.path.insert(0, os.path.dirname(HERE))
+import ktap  # noqa: E402
 
 
 def die(text):
@@ -78,6 +83,7 @@ def main():
     used = set()
     count = {"line": [0, 0], "branch": [0, 0]}
     failed, excused = [], []
+    tally = ktap.Tally()
 
     def judge(number, what, ran):
         line = text[number - 1].strip()
@@ -85,11 +91,12 @@ def main():
         kind[1] += 1
         if ran:
             kind[0] += 1
+            tally.tell("pass", what, silent=True)
             return
         why = reasons.get((line, what))
         if why:
             used.add((line, what))
-            excused.append(f"{name}:{number}: {what}: {why}")
+            excused.append((f"{name}:{number}: {what}", why))
         else:
             failed.append(f"{name}:{number}: {what} never ran: {line}")
 
@@ -105,20 +112,18 @@ def main():
         for side, taken in enumerate(sides):
             judge(number, f"branch {side}", taken)
 
-    for line in excused:
-        print(f"ok - {line.split(': ')[0]}: {line.split(': ')[1]} # SKIP {': '.join(line.split(': ')[2:])}")
+    for what, why in excused:
+        tally.tell("skip", what, why)
     for line in failed:
-        print(f"not ok - {line}")
+        tally.tell("fail", line)
     stale = [f"coverage.txt: '{line}', {what}: ran, or is not there"
              for line, what in reasons if (line, what) not in used]
     for line in stale:
-        print(f"not ok - {line}")
+        tally.tell("fail", line)
     for what, plural in (("line", "lines"), ("branch", "sides of branches")):
         ran, total = count[what]
         print(f"# {ran} of {total} {plural} ran, {100 * ran / max(total, 1):.1f} %")
-    print(f"{count['line'][0] + count['branch'][0]} passed, {len(failed) + len(stale)} failed, "
-          f"{len(excused)} skipped")
-    sys.exit(1 if failed or stale else 0)
+    sys.exit(tally.end())
 
 
 if __name__ == "__main__":

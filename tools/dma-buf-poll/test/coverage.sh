@@ -7,6 +7,8 @@
 # file, and lists each line with its count and both sides of its branches. What
 # was not reached has to stand in coverage.txt, with a reason. Ends with N passed,
 # N failed, N skipped, where skipped is what has a reason.
+#
+# Takes build/BASE/src and the kselftest; make coverage calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -5,6 +5,8 @@
 #
 # They are what `make kselftest-install TARGETS=dma-buf` installs from build/BASE/src,
 # and the programs of proof/; kselftest-list.txt names those that a run begins with.
+#
+# Takes build/BASE/src; the Makefile calls it, and mutants.py.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -9,6 +9,8 @@
 # CPU, so tests that need another are skipped; the guest has them.
 #
 # KUNIT_FILTER=GLOB runs the suites, or suite.test, that match only.
+#
+# Takes build/BASE/src; make kunit, test.sh and mutants.py call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
@@ -65,14 +67,14 @@ sed -E 's/\r$//; s/^\[ *[0-9]+\.[0-9]+\] ?//' "$obj/test.log" |
 cat "$results"
 
 # The tests of the suites; those with parameters count as one.
-passed=$(grep -cE '^    ok [0-9]+ ' "$results" || :)
-failed=$(grep -cE '^    not ok [0-9]+ ' "$results" || :)
-skipped=$(grep -cE '^    ok [0-9]+ .*# SKIP' "$results" || :)
-passed=$((passed - skipped))
+read -r passed failed skipped first < <(awk '
+	/^    ok [0-9]+ .*# SKIP/ { skipped++; next }
+	/^    ok [0-9]+ / { passed++ }
+	/^    not ok [0-9]+ / && !failed++ { first = $4 == "-" ? $5 : $4 }
+	END { print passed + 0, failed + 0, skipped + 0, first }' "$results")
 
 if ! grep -qE '^(not )?ok [0-9]+ dma-buf-poll' "$results" && [ -z "${KUNIT_FILTER-}" ]; then
-	echo "not ok - the suite dma-buf-poll did not come to its end: $(tail -n1 "$obj/test.log")"
-	failed=$((failed + 1))
+	not_ok "the suite dma-buf-poll did not come to its end: $(tail -n1 "$obj/test.log")" </dev/null
 fi
 # Only from there on: UML has a warning of its own for its virtual PCI.
 said=$(PYTHONPATH=$tools/vm python3 -c '
@@ -80,16 +82,11 @@ import sys, guest
 lines = open(sys.argv[1], encoding="utf-8", errors="replace").read().splitlines()
 print(next((line for line in lines if guest.BAD.search(line) or "Kernel panic" in line), ""))' "$results")
 if [ -n "$said" ]; then
-	echo "not ok - the kernel complains: $said"
-	failed=$((failed + 1))
+	not_ok "the kernel complains: $said" </dev/null
 fi
 if [ "$status" != 0 ] && [ "$failed" = 0 ]; then
-	echo "not ok - kunit.py ended with status $status: $(tail -n1 "$log")"
-	failed=1
+	not_ok "kunit.py ended with status $status: $(tail -n1 "$log")" </dev/null
 fi
-printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-if [ "$failed" != 0 ]; then
-	first=$(grep -m1 -oE '^    not ok [0-9]+ [^ ]+' "$results" | sed 's/.* //' || :)
+verdict ||
 	die "$base: $failed KUnit tests failed${first:+, the first is $first} (see $obj/test.log)"
-fi
 [ "$passed" -gt 0 ] || die "$base: no KUnit test ran (see $log)"

@@ -15,6 +15,9 @@ What is known stays in build/BASE/mutants and is not run again, until the code,
 the mutant or a test changes; REDO=1 forgets it. Ends with N passed, N failed,
 N skipped: a killed mutant has passed, one that survives with a reason in
 mutants.txt is skipped.
+
+Takes build/BASE/src, and builds kernels and tests when it needs them; make mutants
+calls it.
 """
 
 import fcntl
@@ -39,8 +42,9 @@ DIR = "drivers/dma-buf"
 HEADERS = {DIR + "/dma-buf-poll.c": DIR + "/dma-buf-poll.h",
            DIR + "/dma-resv.c": "include/linux/dma-resv.h"}
 
-sys.path.insert(0, os.path.join(TOOLS, "vm"))
+sys.path[:0] = [TOOLS, os.path.join(TOOLS, "vm")]
 import guest  # noqa: E402
+import ktap  # noqa: E402
 
 SWITCH = """// SPDX-License-Identifier: GPL-2.0
 /* Made by mutants.py: takes the number of a mutant from the command line. */
@@ -613,27 +617,20 @@ def main():
     else:
         unlock(*held)
 
-    counts = {"killed": 0, "survived": 0, "excused": 0}
+    tally = ktap.Tally()
     for mutant in mutants:
         if not chosen(mutant, wanted):
             continue
         excuse = " ".join(part.strip() for part in mutant.parts["!"])
         if mutant.text is None:
-            print(f"not ok - {mutant.name}: what it changes does not stand just once "
-                  f"in {mutant.path}")
-            counts["survived"] += 1
+            tally.tell("fail", f"{mutant.name}: what it changes does not stand just once in {mutant.path}")
         elif results.known.get(mutant.key):
-            print(f"ok - {mutant.name}: killed by {results.known[mutant.key]}")
-            counts["killed"] += 1
+            tally.tell("pass", f"{mutant.name}: killed by {results.known[mutant.key]}")
         elif excuse:
-            print(f"ok - {mutant.name} # SKIP survives: {excuse}")
-            counts["excused"] += 1
+            tally.tell("skip", mutant.name, f"survives: {excuse}")
         else:
-            print(f"not ok - {mutant.name}: survived")
-            counts["survived"] += 1
-    print(f"{counts['killed']} passed, {counts['survived']} failed, "
-          f"{counts['excused']} skipped")
-    sys.exit(1 if counts["survived"] or not counts["killed"] else 0)
+            tally.tell("fail", f"{mutant.name}: survived")
+    sys.exit(tally.end() or not tally.count["pass"])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ between the variants, and the costs into README.md, between its marks.
 
 The status is 0 only if no test failed that a series promises, and its guest ended
 as it should.
+
+run.sh, test.sh, test-debug.sh, igt.sh and make readme call it; steps.py,
+bench_report.py and backport-report.py import it.
 """
 
 import fnmatch
@@ -30,11 +33,13 @@ import re
 import sys
 from collections import OrderedDict, defaultdict
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-TOOLS = os.path.dirname(HERE)
+TOOLS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
 sys.path.insert(0, TOOLS)
 from documents import put_table  # noqa: E402
+
+sys.path.insert(0, TOOLS)
+import ktap  # noqa: E402
 
 LINES = ("exact", "no_lost_wakeup", "one_wakeup", "quiet", "nonblocking",
          "neutral", "no_alloc", "signaling", "shared", "anycontext", "names")
@@ -336,17 +341,8 @@ def show_table(base, runs):
             print(f"not tested on {run.variant}: {line}")
 
 
-class Tally:
-    """A line for each result, and the numbers of them at the end"""
-
-    def __init__(self):
-        self.count = {"pass": 0, "fail": 0, "skip": 0}
-
-    def tell(self, state, name, why="", silent=False):
-        self.count[state] += 1
-        if not silent:
-            print(("not ok" if state == "fail" else "ok") + " - " + name +
-                  (f" # SKIP {why}" if state == "skip" else f" ({why})" if why else ""))
+class Tally(ktap.Tally):
+    """Of tests of guests"""
 
     def tests(self, run, prefix="", silent=()):
         """All tests of a run; what fails and is not promised counts as skipped"""
@@ -356,11 +352,6 @@ class Tally:
             self.tell(state, prefix + name, why, state in silent)
         if run.trouble or not run.tests:
             self.tell("fail", prefix + "the guest", run.trouble or "no test ran")
-
-    def end(self):
-        print(f"{self.count['pass']} passed, {self.count['fail']} failed, "
-              f"{self.count['skip']} skipped")
-        return self.count["fail"] == 0
 
 
 def show_tests(base, runs):
@@ -413,7 +404,7 @@ USAGE = """usage: report.py BASE [VARIANT]...
 def main():
     args = sys.argv[1:]
     if args[:1] == ["--count"] and len(args) == 3:
-        sys.exit(0 if show_count(*args[1:]) else 1)
+        sys.exit(show_count(*args[1:]))
     if args[:1] == ["--promised"] and len(args) >= 3:
         promises = Promises(*args[1:3])
         for name in args[3:]:
@@ -430,7 +421,7 @@ def main():
             sys.exit(f"error: no test ran on {base} {run.variant}" +
                      (f": {run.trouble}" if run.trouble else ""))
     if mode == "--tests":
-        sys.exit(0 if show_tests(base, runs) else 1)
+        sys.exit(show_tests(base, runs))
     if mode == "--readme":
         write_readme(base, runs)
         sys.exit(0)

@@ -9,6 +9,8 @@
 # each, REPEAT=n runs all n times, and SMP=n gives the guest n CPUs. TIMEOUT is that of
 # the guest, in seconds, MEMORY what it has, such as 2G, and APPEND goes to the command
 # line of its kernel.
+#
+# make selftest, run.sh, test-debug.sh, coverage.sh and steps.py call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

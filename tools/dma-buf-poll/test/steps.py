@@ -18,6 +18,8 @@ A test that a series promises and that passed once must not fail later, and figu
 that say how often something happens must not rise. What seems to be worse is run
 again, twice at most, and so is what was better before: that may have been luck. The
 status is 1 if something is.
+
+Takes build/BASE/src and the kselftest; make steps calls it.
 """
 
 import argparse

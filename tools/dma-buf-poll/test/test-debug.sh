@@ -12,6 +12,9 @@
 # Each run is the kselftest with its fuzzer, KUnit, and, except for up, poll_race.
 # The log of the guest has to be clean as well: guest.py knows what no kernel
 # should print. Ends with N passed, N failed, N skipped over all runs.
+#
+# Takes build/BASE/src and the kselftest, and builds its kernels; make test-debug calls
+# it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
@@ -45,8 +48,7 @@ run() {
 	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/test/selftest.sh" "$base" "$variant" \
 		>"$out/log/test-debug-$variant-$name" || status=$?
 	if [ "$status" -gt 1 ]; then
-		echo "not ok - $name: the guest or its log, see above (status $status)"
-		failed=$((failed + 1))
+		not_ok "$name: the guest or its log, see above (status $status)" </dev/null
 	fi
 	grep '^# KCSAN: ' "$out/log/test-debug-$variant-$name" || :
 	# A test may fail that this variant does not promise: it is the report that knows.
@@ -64,8 +66,7 @@ for name in "${runs[@]}"; do
 		if grep -qs 'select ARCH_SUPPORTS_RT' "$out/src/arch/x86/Kconfig"; then
 			run rt -rt 4 3600 RT=1
 		else
-			echo "ok - rt # SKIP $base has no PREEMPT_RT for x86"
-			skipped=$((skipped + 1))
+			skip rt "$base has no PREEMPT_RT for x86"
 		fi
 		;;
 	up) run up "" 1 1800 ;;

@@ -6,6 +6,8 @@
 # Runs each part, shows what it said, and ends with N passed, N failed,
 # N skipped over all of them. A part that ends without such a line, or with a
 # status that does not go with it, counts as one failure more.
+#
+# Builds all of a base first; make test and make test-all call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
@@ -30,22 +32,24 @@ part() {
 	status=0
 	shift
 	echo "# == $name"
-	{ passed=0 failed=0 skipped=0; "$@"; } 2>&1 | tee "$said" || status=$?
+	{ passed=0 failed=0 skipped=0 told=0; "$@"; } 2>&1 | tee "$said" || status=$?
 	tally "$name" "$status" \
 		"$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$said" | tail -n1 || :)"
 }
 
-# All that the parts of a base take: the tree, the kernels, the tests
-build() {
-	local status=0
-
-	make -s -C "$top" BASE="$1" kernels || status=$?
-	if [ $status = 0 ]; then
-		ok "the kernels and the tests build"
+# tell_status WHAT COMMAND...: a part with one result, and what the command says before it
+tell_status() {
+	if "${@:2}"; then
+		ok "$1"
 	else
-		not_ok "the kernels and the tests build" </dev/null
+		not_ok "$1" </dev/null
 	fi
 	verdict
+}
+
+# All that the parts of a base take: the tree, the kernels, the tests
+build() {
+	tell_status "the kernels and the tests build" make -s -C "$top" BASE="$1" kernels
 }
 
 # The kernels, their logs, and what the tests said on them. That a log is not
@@ -63,21 +67,14 @@ mail() {
 	if git -C "$top" config user.email >/dev/null; then
 		"$tools/mail/send-check.sh" "$1"
 	else
-		echo "ok - the series as mail # SKIP nobody to send it: git config user.name and user.email"
-		echo "0 passed, 0 failed, 1 skipped"
+		skip "the series as mail" "nobody to send it: git config user.name and user.email"
+		verdict
 	fi
 }
 
 # What goes where, and what holds there: for all bases together.
 backports() {
-	if "$tools/mail/backport-report.py"; then
-		echo "ok - every base holds what it promises, and no variant is needless"
-		echo "1 passed, 0 failed, 0 skipped"
-	else
-		echo "not ok - every base holds what it promises, and no variant is needless"
-		echo "0 passed, 1 failed, 0 skipped"
-		return 1
-	fi
+	tell_status "every base holds what it promises, and no variant is needless" "$tools/mail/backport-report.py"
 }
 
 for base in "${list[@]}"; do

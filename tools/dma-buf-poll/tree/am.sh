@@ -7,6 +7,8 @@
 # in the repository DIR: a tag topic/NAME at the end of each topic,
 # refs/dbp/composing with all of them, and refs/dbp/fixes with all but poll-rework,
 # if there is that and poll-fixes. The same commits whoever does it.
+#
+# compose.sh and refresh.py call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -11,6 +11,8 @@
 # Commits and edits made in build/BASE/src are kept and built as they are. Only when
 # the repository or the base has moved on as well somebody has to decide. The patches
 # are put together elsewhere, so that tree never stands half-way.
+#
+# The Makefile calls it once, before all that takes build/BASE/src; so does refresh.py.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

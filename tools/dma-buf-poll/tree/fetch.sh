@@ -6,6 +6,8 @@
 # Prints the path of the .deb. Which version that is, is asked anew once a day,
 # or with REFRESH=1. The mirror is the one this machine uses; suites it does not
 # use come in through an apt configuration of our own, in the cache.
+#
+# compose.sh and litmus.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 

@@ -12,6 +12,8 @@ to one that the base has not had so far: where somebody puts the tag topic/NAME.
 
 Nothing in the repository is touched before a copy of it, with all of this in it,
 has been put together to the same commits.
+
+make refresh calls it.
 """
 
 import fcntl

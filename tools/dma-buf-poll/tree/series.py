@@ -19,6 +19,9 @@ file with another path in the kernel. A later patch may change such a file with 
 ordinary hunk. What stands here is the last state: the ones before come from taking
 the later hunks back. "Message:" instead of a Subject means: that of this patch,
 named from patches/ on, which does the same to another base.
+
+make topics, make series, compose.sh, am.sh and send-check.sh call it; refresh.py and
+backport-report.py import it.
 """
 
 import argparse

@@ -22,6 +22,8 @@ owes the same: vm/init as the first process, or what does the same; OUT.results 
 what the job printed, which is copied to stdout; OUT.console with the kernel's log, the
 lines "guest: init" and "guest: exit STATUS" included; and the exit status. --qemu,
 --virgl and --progress it may pass over.
+
+Everything that boots a kernel calls it.
 """
 
 import argparse

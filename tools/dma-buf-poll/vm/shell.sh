@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # shell.sh BASE VARIANT: an interactive guest, the kselftest in it if it is built
+#
+# Takes the kernel; make shell calls it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
