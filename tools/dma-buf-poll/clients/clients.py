@@ -7,7 +7,8 @@ build/BASE/log, and prints a table, what failed, and a line for each client. End
 N passed, N failed, N skipped. The status is 0 only if every client that could be run
 does well on the variant, and the stock kernel was seen to fail.
 
-clients.sh calls it. With --readme BASE it puts the table of rework into the document about the clients.
+clients.sh calls it. With --readme BASE it puts the table of rework into the document
+about the clients.
 """
 
 import os
