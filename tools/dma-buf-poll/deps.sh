@@ -11,7 +11,8 @@
 build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
-check="b4 clang clang-tools coccinelle codespell git-email libmailtools-perl lld llvm
+check="b4 clang clang-tools coccinelle codespell git-email lava-common
+	libmailtools-perl lld llvm
 	ocaml-findlib ocaml-nox pyflakes3 pylint python3-git python3-ply shellcheck sparse spin"
 clang="clang-19 lld-19 llvm-19"
 docs="graphviz python3-docutils python3-sphinx python3-yaml"

@@ -257,6 +257,36 @@ kernel_path() {
 	PATH=$top/build/.bin:/usr/bin:$PATH
 }
 
+# guest_tests BASE VARIANT [TEST]...: what selftest-job.sh is to run: $tests, or all of
+# them, $modules, the files of those of KUnit, and $when
+guest_tests() {
+	local list=$top/build/$1/kselftest/kselftest-list.txt name obj module test
+
+	name=$(flavour "$2")
+	obj=$(variant_obj "$1" "$2")
+	[ -f "$list" ] || die "$1: the kselftest has not been built: run 'make selftest'"
+	tests=("${@:3}") modules=() when=
+	# KUnit runs when its module is loaded. Only those that a series adds: on
+	# mainline that is the module all tests of dma-buf are in.
+	if [ $# = 2 ] && [ "$2" != stock ]; then
+		when=kunit
+		for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit,st-dma-buf-poll-proof}.ko; do
+			[ ! -f "$module" ] || modules+=("$module")
+		done
+	fi
+	if [ $# = 2 ]; then
+		when+=' all'
+		mapfile -t tests < <(sed -n 's/^dma-buf://p' "$list")
+		# Races are for kernels that look for them.
+		[ "$name" = "$2" ] || tests+=(poll_race)
+	fi
+	[ "$name" = "$2" ] || when+=' debug'
+	for test in "${tests[@]}"; do
+		[ -x "${list%/*}/dma-buf/$test" ] ||
+			die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$list" | paste -sd' ')"
+	done
+}
+
 # What a test script counts. The lines are for people and for test.sh alike.
 passed=0 failed=0 skipped=0
 
