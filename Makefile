@@ -119,7 +119,7 @@ test-debug: args-test-debug tree kselftest
 
 ## which lines and branches of dma-buf-poll.c the tests reach
 coverage = test/coverage.sh '$(BASE)'
-coverage: args-coverage tree kselftest
+coverage: args-coverage deps-coverage tree kselftest
 	@$(T)/$(coverage)
 
 ## break dma-buf-poll.c on purpose, see which test notices
@@ -206,7 +206,7 @@ refresh: deps-build
 	@$(T)/tree/refresh.py '$(BASE)'
 
 ## does the harness refuse what it should? its own tests, with the kernel of BASE
-self: deps-check kernel-rework kselftest
+self: deps-check deps-coverage kernel-rework kselftest
 	@$(T)/self/harness-test.sh '$(BASE)'
 
 ## remove what was built; keep sources and logs

@@ -4,7 +4,7 @@
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
 # The groups: build (the default), check, clang (a newer one than Debian's own),
-# docs, bench, clients, igt, audit.
+# docs, bench, clients, coverage, igt, audit.
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
@@ -18,6 +18,7 @@ clang="clang-19 lld-19 llvm-19"
 docs="graphviz python3-docutils python3-sphinx python3-yaml"
 bench="gnuplot-nox"
 clients="golang-go libevent-dev libglib2.0-dev libuv1-dev pkgconf"
+coverage="gcovr"
 igt="intel-gpu-tools libegl1 libgbm1 libgl1-mesa-dri libvirglrenderer1 qemu-system-gui"
 audit="coccinelle"
 
@@ -30,6 +31,7 @@ for group; do
 	docs) packages+=" $docs" ;;
 	bench) packages+=" $bench" ;;
 	clients) packages+=" $clients" ;;
+	coverage) packages+=" $coverage" ;;
 	igt) packages+=" $igt" ;;
 	audit) packages+=" $audit" ;;
 	*) die "deps.sh: no group '$group'" ;;
