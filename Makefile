@@ -18,8 +18,8 @@ T := tools/dma-buf-poll
 # The variants of BASE, stock first: what is built for it is most of the others.
 VARIANTS = $(shell bash -c '. $(T)/lib.sh; variants "$(BASE)"' 2>/dev/null)
 
-.PHONY: all help run test test-all tree kernel kernels kselftest selftest shell kunit model litmus \
-	test-debug coverage mutants steps bench witness clients bench-compare htmldocs check igt igt-stock \
+.PHONY: all help run test test-all tree kernel kernels kselftest selftest bundle shell kunit model \
+	litmus test-debug coverage mutants steps bench witness clients bench-compare htmldocs check igt igt-stock \
 	audit audit-patches self deps topics series send-check backport-report readme refresh clean \
 	distclean
 .DELETE_ON_ERROR:
@@ -93,6 +93,12 @@ shell = vm/shell.sh '$(BASE)' '$(VARIANT)'
 shell: args-shell kernel-$(VARIANT)
 	@$(T)/$(shell)
 
+## the same kernel and tests as a directory that any VM tool, LAVA
+## or tuxrun takes: build/BASE/bundle-VARIANT, or BUNDLE=DIR
+bundle = bundle/bundle.sh '$(BASE)' '$(VARIANT)'
+bundle: args-bundle kernel-$(VARIANT) kselftest
+	@$(T)/$(bundle)
+
 ## the KUnit suite under UML, natively
 kunit = test/kunit.sh '$(BASE)'
 kunit: args-kunit tree
@@ -113,7 +119,7 @@ test-debug: args-test-debug tree kselftest
 
 ## which lines and branches of dma-buf-poll.c the tests reach
 coverage = test/coverage.sh '$(BASE)'
-coverage: args-coverage tree kselftest
+coverage: args-coverage deps-coverage tree kselftest
 	@$(T)/$(coverage)
 
 ## break dma-buf-poll.c on purpose, see which test notices
@@ -206,12 +212,12 @@ refresh: deps-build
 	@$(T)/tree/refresh.py '$(BASE)'
 
 ## does the harness refuse what it should? its own tests, with the kernel of BASE
-self: deps-check kernel-rework kselftest
+self: deps-check deps-coverage kernel-rework kselftest
 	@$(T)/self/harness-test.sh '$(BASE)'
 
 ## remove what was built; keep sources and logs
 clean:
-	rm -rf build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
+	rm -rf build/*/bundle-* build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
 		build/*/rework*.stamp build/*/step.stamp build/*/kselftest* build/*/kunit* \
 		build/*/check-clang* build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid

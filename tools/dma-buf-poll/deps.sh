@@ -4,7 +4,7 @@
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
 # The groups: build (the default), check, clang (a newer one than Debian's own),
-# docs, bench, clients, igt, audit.
+# docs, bench, clients, coverage, igt, audit.
 #
 # The Makefile calls it first.
 
@@ -13,12 +13,14 @@
 build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
-check="b4 clang clang-tools coccinelle codespell git-email libmailtools-perl lld llvm
+check="b4 clang clang-tools coccinelle codespell git-email lava-common
+	libmailtools-perl lld llvm
 	ocaml-findlib ocaml-nox pyflakes3 pylint python3-git python3-ply shellcheck sparse spin"
 clang="clang-19 lld-19 llvm-19"
 docs="graphviz python3-docutils python3-sphinx python3-yaml"
 bench="gnuplot-nox"
 clients="golang-go libevent-dev libglib2.0-dev libuv1-dev pkgconf"
+coverage="gcovr"
 igt="intel-gpu-tools libegl1 libgbm1 libgl1-mesa-dri libvirglrenderer1 qemu-system-gui"
 audit="coccinelle"
 
@@ -31,6 +33,7 @@ for group; do
 	docs) packages+=" $docs" ;;
 	bench) packages+=" $bench" ;;
 	clients) packages+=" $clients" ;;
+	coverage) packages+=" $coverage" ;;
 	igt) packages+=" $igt" ;;
 	audit) packages+=" $audit" ;;
 	*) die "deps.sh: no group '$group'" ;;

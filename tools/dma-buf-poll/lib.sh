@@ -261,6 +261,36 @@ kernel_path() {
 	PATH=$top/build/.bin:/usr/bin:$PATH
 }
 
+# guest_tests BASE VARIANT [TEST]...: what selftest-job.sh is to run: $tests, or all of
+# them, $modules, the files of those of KUnit, and $when
+guest_tests() {
+	local list=$top/build/$1/kselftest/kselftest-list.txt name obj module test
+
+	name=$(flavour "$2")
+	obj=$(variant_obj "$1" "$2")
+	[ -f "$list" ] || die "$1: the kselftest has not been built: run 'make selftest'"
+	tests=("${@:3}") modules=() when=
+	# KUnit runs when its module is loaded. Only those that a series adds: on
+	# mainline that is the module all tests of dma-buf are in.
+	if [ $# = 2 ] && [ "$2" != stock ]; then
+		when=kunit
+		for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit,st-dma-buf-poll-proof}.ko; do
+			[ ! -f "$module" ] || modules+=("$module")
+		done
+	fi
+	if [ $# = 2 ]; then
+		when+=' all'
+		mapfile -t tests < <(sed -n 's/^dma-buf://p' "$list")
+		# Races are for kernels that look for them.
+		[ "$name" = "$2" ] || tests+=(poll_race)
+	fi
+	[ "$name" = "$2" ] || when+=' debug'
+	for test in "${tests[@]}"; do
+		[ -x "${list%/*}/dma-buf/$test" ] ||
+			die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$list" | paste -sd' ')"
+	done
+}
+
 # What a test script counts, as KTAP: for people, for test.sh, and for whoever reads TAP.
 # The plan comes at the end. ktap.py does the same in Python.
 passed=0 failed=0 skipped=0 told=0
@@ -340,11 +370,46 @@ verdict() {
 	[ "$failed" = 0 ]
 }
 
+# private_apt NAME SUITE...: ask Debian's archive what these suites have, "own" for those
+# of this machine, in an apt configuration of our own, in the cache. The mirror is this
+# machine's, and so is what else stands in /etc/apt, such as a proxy: that is why this is
+# not chdist, which reads nothing there. It is as if no package were installed. Sets
+# $apt_dir, and $apt, the command line options. Returns 1, with the reason in $why, if
+# there is no answer.
+why=
+private_apt() {
+	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg own mirror suite
+
+	apt_dir=$cache/apt/$1
+	command -v apt-get >/dev/null || { why="no apt-get here to ask Debian's archive with"; return 1; }
+	[ -f "$keyring" ] || { why="$keyring is missing: apt-get install debian-archive-keyring"; return 1; }
+	# "URI suite" a line
+	# shellcheck disable=SC2016 # it is apt-get that expands these
+	own=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)' | awk '
+		$3 == "main" && $4 == "Packages" && $1 ~ /\/debian(-security)?\/?$/ { print $1, $2 }' | sort -u)
+	mirror=$(sed -n '/-security/d; s/ .*//; p; q' <<<"$own")
+	[ -n "$mirror" ] || { why="no Debian mirror in this machine's apt configuration"; return 1; }
+
+	mkdir -p "$apt_dir"/{lists,archives}/partial
+	for suite in "${@:2}"; do
+		[ "$suite" != own ] || { printf '%s\n' "$own"; continue; }
+		printf '%s\n' "$mirror $suite"
+	done | sed "s|.*|deb [signed-by=$keyring] & main|" >"$apt_dir/sources.list"
+	: >"$apt_dir/status"
+	apt=(-q -o Dir::Etc::sourcelist="$apt_dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
+	     -o Dir::State::lists="$apt_dir/lists" -o Dir::Cache="$apt_dir" -o Dir::State::status="$apt_dir/status"
+	     -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
+	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2)
+	apt-get "${apt[@]}" update >"$apt_dir/update.log" 2>&1 || {
+		why="no answer from the Debian archive: $(grep -m1 '^[EW]' "$apt_dir/update.log" || echo "see $apt_dir/update.log")"
+		return 1
+	}
+}
+
 # sid_root NAME ROOT PACKAGE: PACKAGE as Debian's suite sid has it, and what it depends
 # on down to the C library, unpacked into ROOT, from this machine's own mirror. What
 # apt needs stays in the cache under NAME. Returns 1, with the reason in $why, if that
 # cannot be had.
-why=
 sid_root() {
 	local version
 
@@ -361,48 +426,29 @@ sid_root() {
 
 # The rest of it. Says on stdout what is wrong.
 sid_unpack() {
-	local dir=$cache/apt/$1 root=$2 package=$3 before n=0
-	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror apt version deb
-
-	command -v apt-get >/dev/null || { echo "no apt-get here to get Debian's $package with"; return 1; }
-	[ -f "$keyring" ] || { echo "$keyring is missing: apt-get install debian-archive-keyring"; return 1; }
-	# shellcheck disable=SC2016 # it is apt-get that expands these
-	mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(CREATED_BY)' |
-		awk '$2 == "main" && $3 == "Packages" && $1 ~ /\/debian\/?$/ && !n++ { print $1 }')
-	[ -n "$mirror" ] || { echo "no Debian mirror in this machine's apt configuration"; return 1; }
+	local root=$2 package=$3 before n=0 version deb
 
 	# The cache is shared by all checkouts, and ROOT may be in it.
 	before=$(stat -c %Y "$root/.version" 2>/dev/null || :)
 	lock "$1" "$cache/apt"
 	[ "$(stat -c %Y "$root/.version" 2>/dev/null || :)" = "$before" ] || return 0
 
-	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
-	printf 'deb [signed-by=%s] %s sid main\n' "$keyring" "$mirror" >"$dir/sources.list"
-	# As if nothing were installed: the C library and all.
-	: >"$dir/status"
-	apt=(-q -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
-	     -o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir" -o Dir::State::status="$dir/status"
-	     -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
-	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2)
 	say "asking the archive for $package of sid, and what it depends on"
-	if ! apt-get "${apt[@]}" update >"$dir/update.log" 2>&1; then
-		echo "no answer from the Debian archive: $(grep -m1 '^[EW]' "$dir/update.log" || echo "see $dir/update.log")"
-		return 1
-	fi
+	private_apt "$1" sid || { echo "$why"; return 1; }
 	version=$(apt-cache "${apt[@]}" policy "$package" | awk '/Candidate:/ && $2 != "(none)" { print $2 }')
 	[ -n "$version" ] || { echo "sid has no $package"; return 1; }
 	say "downloading $package $version and its dependencies"
-	rm -f "$dir"/archives/*.deb
+	rm -f "$apt_dir"/archives/*.deb
 	if ! apt-get "${apt[@]}" install -y --download-only --no-install-recommends "$package" \
-		>"$dir/download.log" 2>&1; then
-		echo "downloading $package failed: $(grep -m1 '^E' "$dir/download.log" || tail -n1 "$dir/download.log")"
+		>"$apt_dir/download.log" 2>&1; then
+		echo "downloading $package failed: $(grep -m1 '^E' "$apt_dir/download.log" || tail -n1 "$apt_dir/download.log")"
 		return 1
 	fi
 
 	rm -rf "$root" "$root.part"
 	mkdir -p "$root.part"/{usr/{bin,sbin,lib,lib64},proc,sys,dev,tmp,run,etc}
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$root.part/"
-	for deb in "$dir"/archives/*.deb; do
+	for deb in "$apt_dir"/archives/*.deb; do
 		if ! dpkg-deb -x "$deb" "$root.part"; then
 			echo "${deb##*/} is broken: try again with REFRESH=1"
 			return 1

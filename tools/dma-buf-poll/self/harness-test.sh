@@ -205,40 +205,7 @@ race() {
 refuses "a data race of ours" "not clean: .*KCSAN.* in dma_buf_poll / other" race "dma_buf_poll / other"
 refuses "a guest that goes down before the job is done" "ended before its job did" guest 'poweroff -f'
 
-# What gcov might say of a branch and of what it guards.
-cat >"$tmp/counted.c" <<'EOF'
-	if (a)
-		b();
-EOF
-# counted LINE SIDE: how often the second line and one side of the branch ran
-counted() {
-	python3 - "$tmp" "$1" "$2" <<'EOF'
-import gzip, json, sys
-line, side = int(sys.argv[2]), int(sys.argv[3])
-lines = [{"line_number": 1, "count": 3, "branches": [{"count": side}, {"count": 1}]},
-         {"line_number": 2, "count": line, "branches": []}]
-with gzip.open(sys.argv[1] + "/counted.json.gz", "wt") as out:
-    json.dump({"files": [{"file": "x/counted.c", "lines": lines}]}, out)
-EOF
-	if "$tools/test/coverage.py" "$tmp/counted.json.gz" "$tmp/counted.c" "$tmp/reasons" >"$tmp/said"; then
-		return 0
-	fi
-	printf 'error: '
-	grep -E '^not ok' "$tmp/said" | paste -sd' '
-	return 1
-}
-: >"$tmp/reasons"
-refuses "a line that no test reaches" "counted.c:2: line never ran: b" counted 0 2
-refuses "a side of a branch that no test reaches" "counted.c:1: branch 0 never ran" counted 1 0
-printf '== b();\nline: for a reason\n' >"$tmp/reasons"
-refuses "a reason for a line that is reached" "'b..;', line: ran, or is not there" counted 1 2
-
 # And those that must not be refused. A job's own failure is just that.
-if counted 0 2 >/dev/null && grep -q '^3 passed, 0 failed, 1 skipped' "$tmp/said"; then
-	ok "a line that no test reaches, for a reason"
-else
-	not_ok "a line that no test reaches, for a reason" <"$tmp/said"
-fi
 if race "other / another" >"$tmp/out" 2>&1 && grep -q '^# KCSAN: .*: other / another (1 times)' "$tmp/out"; then
 	ok "a data race of the base is listed, not judged"
 else
@@ -258,6 +225,8 @@ fi
 . "${BASH_SOURCE%/*}/report-test.sh"
 . "${BASH_SOURCE%/*}/documents-test.sh"
 . "${BASH_SOURCE%/*}/steps-test.sh"
+. "${BASH_SOURCE%/*}/bundle-test.sh"
+. "${BASH_SOURCE%/*}/coverage-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
 for name in test/run check/check check/htmldocs mail/send-check test/kunit model/model model/litmus \

@@ -3,10 +3,10 @@
 #
 # coverage.sh BASE: which lines and branches of dma-buf-poll.c do the tests reach?
 #
-# Runs KUnit and the kselftest in a guest whose kernel counts the lines of that
-# file, and lists each line with its count and both sides of its branches. What
-# was not reached has to stand in coverage.txt, with a reason. Ends with N passed,
-# N failed, N skipped, where skipped is what has a reason.
+# Runs KUnit and the kselftest in a guest whose kernel counts the lines of that file.
+# gcovr lists the lines, and those with a side of a branch, that nothing reached. Each
+# line with its counts is in build/BASE/log/coverage/index.html. Ends with N passed,
+# N failed, N skipped.
 #
 # Takes build/BASE/src and the kselftest; make coverage calls it.
 
@@ -19,7 +19,7 @@ plain_kernels coverage
 args_end
 
 out=$top/build/$base
-dir=$out/log/coverage
+dir=$out/log/coverage log=$dir
 results=$out/log/selftest-rework-gcov-smp2.results
 mkdir -p "$out/log"
 GCOV=1 "$tools/kernel/kernel.sh" "$base" rework
@@ -34,7 +34,13 @@ mkdir -p "$dir"
 sed -n '/^# gcov: begin/,/^# gcov: end/{/^#/!p}' "$results" | tr -d '\r' |
 	base64 -d >"$dir/dma-buf-poll.gcda"
 [ -s "$dir/dma-buf-poll.gcda" ] || die "$base: the guest sent no counters (see $results)"
-cp "$(GCOV=1 variant_obj "$base" rework)/drivers/dma-buf/dma-buf-poll.gcno" "$dir/"
-(cd "$dir" && gcov -b -c --json-format dma-buf-poll.gcda) >"$dir/log" 2>&1 ||
-	die "$base: gcov: $(tail -n1 "$dir/log")"
-"$tools/test/coverage.py" "$dir/dma-buf-poll.gcov.json.gz" "$out/src/drivers/dma-buf/dma-buf-poll.c"
+obj=$(GCOV=1 variant_obj "$base" rework)
+cp "$obj/drivers/dma-buf/dma-buf-poll.gcno" "$dir/"
+counts=(gcovr --root "$out/src" --object-directory "$obj" --filter '.*/dma-buf-poll[.]c')
+"${counts[@]}" --json "$dir/counts.json" --html-details "$dir/index.html" "$dir" >"$dir/log" 2>&1 ||
+	die "$base: gcovr: $(tail -n1 "$dir/log")"
+grep -q '"line_number"' "$dir/counts.json" || die "$base: gcovr knows no line of dma-buf-poll.c (see $dir/log)"
+counts+=(--add-tracefile "$dir/counts.json" --txt)
+check "the tests reach every line" "${counts[@]}" --fail-under-line 100
+check "the tests reach both sides of every branch" "${counts[@]}" --branches --fail-under-branch 100
+verdict

@@ -27,35 +27,15 @@ install=$out/kselftest
 obj=$(variant_obj "$base" "$variant")
 prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
 args_end
-[ -f "$install/kselftest-list.txt" ] || die "$base: the kselftest has not been built: run 'make selftest'"
 # What an earlier run said is no result of this one, should it end early.
 mkdir -p "$out/log"
 rm -f "$prefix".{results,console} "$prefix".boot*
+guest_tests "$base" "$variant" "$@"
 
-tests=("$@")
-if [ ${#tests[@]} = 0 ]; then
-	mapfile -t tests < <(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt")
-	# Races are for kernels that look for them.
-	[ "$name" = "$variant" ] || tests+=(poll_race)
-fi
-for test in "${tests[@]}"; do
-	[ -x "$install/dma-buf/$test" ] || die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$install/kselftest-list.txt" | paste -sd' ')"
-done
-
-# KUnit runs when its module is loaded. Only those that a series adds: on
-# mainline that is the module all tests of dma-buf are in.
 files=(--file "$install:kselftest")
-modules=() when=
-if [ $# = 0 ] && [ "$variant" != stock ]; then
-	when=kunit
-	for module in "$obj"/drivers/dma-buf/{st-dma-buf-poll,st-dma-buf-poll-classic,dmabuf_kunit,st-dma-buf-poll-proof}.ko; do
-		[ -f "$module" ] || continue
-		files+=(--file "$module:${module##*/}")
-		modules+=("${module##*/}")
-	done
-fi
-[ $# != 0 ] || when+=' all'
-[ "$name" = "$variant" ] || when+=' debug'
+for module in "${modules[@]}"; do
+	files+=(--file "$module:${module##*/}")
+done
 [ -z "${DBP_STEP-}" ] || when+=' step'
 # The counters of the lines, for coverage.sh
 counters=
@@ -90,7 +70,7 @@ while :; do
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
 		${APPEND:+--append "$APPEND"} "${files[@]}" --job "$tools/test/selftest-job.sh" \
 		--set TESTS="${tests[*]}" --set REPEAT="$REPEAT" --set TESTFLAGS="${TESTFLAGS-}" \
-		--set MODULES="${modules[*]}" --set WHEN="$when" --set COUNTERS="$counters" \
+		--set MODULES="${modules[*]##*/}" --set WHEN="$when" --set COUNTERS="$counters" \
 		--set DMABUF_SPARE="$spare" \
 		2>&1 >&3 | tee "$prefix.said" | sed -u '/^error: /d' >&2; } 3>&1 || status=$?
 	error=$(grep '^error: ' "$prefix.said" | tail -n1 || :)
