@@ -392,9 +392,12 @@ private_apt() {
 
 	mkdir -p "$apt_dir"/{lists,archives}/partial
 	for suite in "${@:2}"; do
-		[ "$suite" != own ] || { printf '%s\n' "$own"; continue; }
-		printf '%s\n' "$mirror $suite"
-	done | sed "s|.*|deb [signed-by=$keyring] & main|" >"$apt_dir/sources.list"
+		case $suite in
+		own) printf '%s\n' "$own" ;;
+		*-security) sed -n "/-security/{s/ .*/ $suite/p; q}" <<<"$own" ;;
+		*) printf '%s\n' "$mirror $suite" ;;
+		esac
+	done | sort -u | sed "s|.*|deb [signed-by=$keyring] & main|" >"$apt_dir/sources.list"
 	: >"$apt_dir/status"
 	apt=(-q -o Dir::Etc::sourcelist="$apt_dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
 	     -o Dir::State::lists="$apt_dir/lists" -o Dir::Cache="$apt_dir" -o Dir::State::status="$apt_dir/status"

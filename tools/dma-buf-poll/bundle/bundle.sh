@@ -27,7 +27,7 @@ image=$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage
 need_space "${dir%/*}" 1
 
 release=
-[ ${#modules[@]} = 0 ] || release=$(modinfo -F vermagic "${modules[0]}" | cut -d' ' -f1)
+[ ${#modules[@]} = 0 ] || release=$(PATH=$PATH:/usr/sbin:/sbin modinfo -F vermagic "${modules[0]}" | cut -d' ' -f1)
 mkdir -p "$dir"
 : >"$dir/.bundle"
 rm -rf "$dir"/{bzImage,initramfs.cpio.gz,tests,tests.tar.gz,lava.yaml,dma-buf-poll.yaml,README.md}

@@ -30,16 +30,19 @@ boots() {
 check "it boots as its README says" boots
 
 # What the two descriptions for a laboratory name is there, and both read KTAP the same
-# way. They are checked by LAVA's schema.
+# way. LAVA's schema checks them, where there is one: Debian 13 does not have it.
 described() {
 	(cd "$tmp/bundle" && PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 - <<-'END'
 		import os, re, subprocess, yaml
-		from lava_common.schemas import validate
-		from lava_common.schemas.test import testdef
 		with open("lava.yaml") as job, open("dma-buf-poll.yaml") as definition:
 		    job, definition = yaml.safe_load(job), yaml.safe_load(definition)
-		validate(job)
-		testdef.validate(definition)
+		try:
+		    from lava_common import schemas
+		    from lava_common.schemas.test import testdef
+		    schemas.validate(job)
+		    testdef.validate(definition)
+		except ImportError:
+		    print("no lava_common here")
 		for image in job["actions"][0]["deploy"]["images"].values():
 		    assert os.path.exists(image["url"].replace("file://", "")), image
 		os.makedirs("stub/dir", exist_ok=True)
@@ -60,3 +63,5 @@ described() {
 	)
 }
 check "its descriptions for LAVA and others" described
+! grep -q "^no lava_common" "$log/its-descriptions-for-LAVA-and-others.log" ||
+	skip "the schema of LAVA" "no lava-common here"

@@ -93,9 +93,24 @@ rm -rf "${tmp:?}/bin"
 stub dpkg-query 'exit 1'
 stub id 'echo 1000'
 stub sudo 'exit 1'
-refuses "missing packages without the rights to install them" "neither root nor sudo: apt-get install .*qemu" \
+refuses "missing packages without the rights to install them" "neither root nor sudo; .* gnuplot-nox" \
+	with_stubs "$tools/deps.sh" bench
+if with_stubs "$tools/deps.sh" >"$tmp/out" 2>&1 && [ ! -s "$tmp/out" ]; then
+	ok "without these rights the commands are enough"
+else
+	not_ok "without these rights the commands are enough" <"$tmp/out"
+fi
+stub qemu-system-x86_64 'exit 1'
+refuses "a QEMU that lacks a device" "missing are virtio-gpu-pci: .* on Fedora dnf install qemu-device-display" \
 	with_stubs "$tools/deps.sh"
 rm -rf "${tmp:?}/bin"
+mkdir -p "$tmp/nodpkg"
+for tool in awk bash dirname echo env uniq xargs; do
+	ln -sf "$(type -P "$tool")" "$tmp/nodpkg/$tool"
+done
+refuses "a machine without dpkg and gcc" \
+	"no dpkg here, and missing are bc .*gcc.*: on Debian and Ubuntu apt-get install .* on Arch pacman -S bc .*glibc" \
+	env PATH="$tmp/nodpkg" "$tools/deps.sh"
 
 refuses "a sender who is nobody" "git config user.name" \
 	env GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null \
