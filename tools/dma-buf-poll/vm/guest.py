@@ -70,7 +70,7 @@ def say(text):
 
 def initramfs(path, job, files, shell):
     """Make an initramfs of busybox, our init, the job and the files."""
-    busybox = shutil.which("busybox", path="/bin:/usr/bin")
+    busybox = shutil.which("busybox", path="/bin:/usr/bin:/sbin:/usr/sbin")
     if not busybox:
         die(NO_HOST, "no busybox here: apt-get install busybox-static")
     with tempfile.TemporaryDirectory(prefix="dbp-root-") as root:
