@@ -62,7 +62,7 @@ for variant in "${variants[@]}"; do
 	fixes) commit=refs/dbp/fixes ;;
 	*) commit=HEAD ;;
 	esac
-	"$tools/tree/compose.sh" "$base" --tree "witness-$variant" "$(with_suite "$commit")"
+	tree_at "$base" "witness-$variant" "$(with_suite "$commit")"
 	tree=$out/witness-$variant/src
 	say "building the $base $variant kernel for UML"
 	(cd "$tree" && CCACHE_BASEDIR=$tree nice tools/testing/kunit/kunit.py build \
