@@ -16,7 +16,12 @@ plain_kernels harness-test
 need_tree "$base"
 kernel=$(variant_obj "$base" rework)/arch/x86/boot/bzImage
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+# Runs that end early leave no results. Those of a run before are for make readme.
+results=$top/build/$base/log
+for file in "$results"/selftest-rework.{results,console}; do
+	[ ! -f "$file" ] || cp -p "$file" "$tmp/"
+done
+trap 'for file in "$tmp"/selftest-rework.*; do [ ! -f "$file" ] || cp -p "$file" "$results/"; done; rm -rf "$tmp"' EXIT
 
 # refuses WHAT PATTERN COMMAND...: it fails, with one error line that matches
 refuses() {
