@@ -24,8 +24,9 @@ TOP = os.path.realpath(os.path.join(HERE, "../../.."))
 # What poll consists of, in any variant
 OURS = re.compile(r"^(dma_buf_poll\w*|dma_resv_(find|get)_unsignaled|dma_resv_iter\w*)(\.\w+)*$")
 # The last operand is where the result goes, but for those that have none.
-READS = re.compile(r"^(cmp|test|lea|nop|j|call|ret|bt[lqw]?$|prefetch|endbr)")
-STACK = re.compile(r"\(%r[sb]p")
+READS = re.compile(r"^(cmp(?!xchg)|test|lea|nop|j|call|ret|bt[lqw]?$|prefetch|endbr)")
+# Without frame pointers %rbp is a register like others.
+STACK = "(%rsp"
 
 
 def die(text):
@@ -60,9 +61,8 @@ def writes(text):
     name, _, operands = text.partition(" ")
     if READS.match(name):
         return False
-    return operands.rstrip().endswith(")") and not STACK.search(operands.split(",")[-1] if
-                                                                "(" not in operands else
-                                                                operands[operands.rindex("("):])
+    operands = operands.rstrip()
+    return operands.endswith(")") and not operands[operands.rindex("("):].startswith(STACK)
 
 
 def blocks(found, starts):
