@@ -169,6 +169,12 @@ copy_git() {
 	link_files "$1/objects" "$2/objects"
 }
 
+# The same commits from the same files, whoever makes them
+as_nobody=(env GIT_CONFIG_GLOBAL=/dev/null
+	GIT_AUTHOR_NAME=dma-buf-poll GIT_AUTHOR_EMAIL=dma-buf-poll@localhost
+	GIT_COMMITTER_NAME=dma-buf-poll GIT_COMMITTER_EMAIL=dma-buf-poll@localhost
+	GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z)
+
 # tree_changes TREE [all]: what somebody has done in a tree that compose.sh made, or
 # nothing. With "all" what is lost if it is removed counts as well.
 tree_changes() {

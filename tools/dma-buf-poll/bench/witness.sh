@@ -37,17 +37,14 @@ with_suite() {
 	rm -f "$index"
 	(
 		cd "$src"
-		export GIT_INDEX_FILE=$index GIT_CONFIG_GLOBAL=/dev/null
-		export GIT_AUTHOR_NAME=dma-buf-poll GIT_AUTHOR_EMAIL=dma-buf-poll@localhost
-		export GIT_COMMITTER_NAME=dma-buf-poll GIT_COMMITTER_EMAIL=dma-buf-poll@localhost
-		export GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z
+		export GIT_INDEX_FILE=$index
 		git read-tree "$1"
 		git update-index --add --cacheinfo "100644,$(git hash-object -w \
 			"$tools/proof/kunit/st-dma-buf-poll-time.c"),$dir/st-dma-buf-poll-time.c"
 		git update-index --cacheinfo "100644,$({ git show "$1:$dir/Makefile"
 			echo "obj-\$(CONFIG_KUNIT) += st-dma-buf-poll-time.o"; } |
 			git hash-object -w --stdin),$dir/Makefile"
-		git commit-tree "$(git write-tree)" -p "$1" -m "witness"
+		"${as_nobody[@]}" git commit-tree "$(git write-tree)" -p "$1" -m "witness"
 	)
 	rm -f "$index"
 }

@@ -24,12 +24,8 @@ out=$top/build/$base
 src=$out/src
 stamp=$out/tree.stamp
 
-# Its own settings only, and the same commits from the same files, whoever composes
+# The settings of the trees only
 export GIT_CONFIG_NOSYSTEM=1
-as_nobody=(env GIT_CONFIG_GLOBAL=/dev/null
-	GIT_AUTHOR_NAME=dma-buf-poll GIT_AUTHOR_EMAIL=dma-buf-poll@localhost
-	GIT_COMMITTER_NAME=dma-buf-poll GIT_COMMITTER_EMAIL=dma-buf-poll@localhost
-	GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z)
 g() { "${as_nobody[@]}" git -C "$src" -c advice.detachedHead=false "$@"; }
 
 # One pack for all the files, not one object for each
