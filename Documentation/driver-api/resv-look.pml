@@ -45,7 +45,7 @@ byte	fences = NONE;
 byte	lists;				/* there have been so many */
 
 bool	looking;			/* the reader has begun */
-bool	stopped;			/* who writes: by the interrupt, or as it is over */
+bool	stopped;			/* whoever writes: by the interrupt, or as it is over */
 bool	calm;				/* all have signaled, or had since the reader began */
 
 hidden byte old_;

@@ -83,10 +83,10 @@
  *		after it was polled
  *
  * SUBTEST: %s-close-polling
- * Description: Closing the file descriptor does not lose who sleeps on it
+ * Description: Closing the file descriptor does not lose whoever sleeps on it
  *
  * SUBTEST: %s-handle-close
- * Description: Closing the GEM handles does not lose who sleeps on the dma-buf
+ * Description: Closing the GEM handles does not lose whoever sleeps on the dma-buf
  *
  * SUBTEST: %s-kill
  * Description: A process that is killed while it polls leaves nothing behind
@@ -1399,7 +1399,7 @@ static void test_fences(bool virgl)
 		for (i = 0; i < ARRAY_SIZE(b); i++)
 			waiter_must_sleep(&w[i]);
 		device_hold(&d, false);
-		/* who is told of one may rely on all that were before it */
+		/* whoever is told of one may rely on all that were before it */
 		assert_woken(&w[last], POLLIN);
 		for (k = 0; k <= last; k++)
 			assert_ready(b[k].fd, IN_OUT);
@@ -1513,9 +1513,9 @@ static const struct {
 	{ "close-pending", test_close_pending,
 	  "The last close frees a buffer whose fences are pending, also after it was polled" },
 	{ "close-polling", test_close_polling,
-	  "Closing the file descriptor does not lose who sleeps on it" },
+	  "Closing the file descriptor does not lose whoever sleeps on it" },
 	{ "handle-close", test_handle_close,
-	  "Closing the GEM handles does not lose who sleeps on the dma-buf" },
+	  "Closing the GEM handles does not lose whoever sleeps on the dma-buf" },
 	{ "kill", test_kill,
 	  "A process that is killed while it polls leaves nothing behind" },
 	{ "hang", test_hang,

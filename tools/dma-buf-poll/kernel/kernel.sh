@@ -11,7 +11,7 @@
 # object tree is configured. What the stock kernel was built to is most of the others:
 # they begin with a copy of its objects.
 #
-# Takes build/BASE/src; the Makefile calls it, and who has kernels of their own:
+# Takes build/BASE/src; the Makefile calls it, and whoever has kernels of their own:
 # test-debug.sh, coverage.sh, steps.py, mutants.py.
 
 . "${BASH_SOURCE%/*}/../lib.sh"

@@ -85,7 +85,7 @@ static inline const char *failed(const char *why)
 
 const char *row_name(const struct row *row, int n);
 
-/* Runs the rows whose names begin as the arguments say. Only who has one takes -g. */
+/* Runs the rows whose names begin as the arguments say. Only a program with a row for Go takes -g. */
 int bench_main(int argc, char **argv, const struct row *rows, unsigned int nr_rows,
 	       const char **go_program);
 
