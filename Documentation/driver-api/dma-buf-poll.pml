@@ -19,7 +19,8 @@
  * With EXCLUSIVE each waiter may be an exclusive one: of those a wake-up with a mask
  * reaches one. With REARM a waiter that was woken stays on the queue and wants nothing,
  * until it wants the same again and looks (EPOLLONESHOT, EPOLL_CTL_MOD). With PATIENT
- * nobody goes away who has not been told "ready".
+ * nobody goes away who has not been told "ready". With EARLY the bit of a fence is set
+ * before the lock of the fence is taken, as i915 does.
  *
  * What is one step here: an access to memory that no lock protects, or a section
  * under a lock. A lock is held over many steps where others may change what is looked
@@ -268,6 +269,7 @@ inline tell(d, looks, comes, callback)
 	atomic {
 		!queue_locked;
 		use();
+		assert(owed[d] || !told[d]);
 		if
 		:: !owed[d] || nobody_queued ->
 			owed[d] = false;
@@ -589,6 +591,9 @@ proctype signaler(byte f)
 {
 	bool looks;
 
+#ifdef EARLY
+	signaled[f] = true;
+#endif
 	atomic { !locked[f] -> locked[f] = true; signaled[f] = true }
 	do
 	:: list[f] & KEY(IN) -> fence_cb(f, IN, looks)

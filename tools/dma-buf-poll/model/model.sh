@@ -67,6 +67,7 @@ options() {
 	few)	echo "poll -DWAITERS=1" ;;
 	one)	echo "poll -DDIRECTIONS=1" ;;
 	three)	echo "poll -DFENCES=3 -DINITIAL=3 -DWAITERS=1 -DCPUS=2" ;;
+	early)	echo "poll -DEARLY" ;;
 	rearm)	echo "poll -DREARM -DWAITERS=1" ;;
 	both)	echo "poll -DDIRECTIONS=2 -DINITIAL=2" ;;
 	added)	echo "poll -DDIRECTIONS=2 -DWRITES=2 -DWAITERS=1" ;;
@@ -171,6 +172,7 @@ holds one safety "2 fences, 2 waiters, an adder, a closer"
 holds few ends "2 fences, a waiter, an adder, a closer: every run ends"
 holds three safety "3 fences, a waiter, a closer, 2 CPUs"
 holds three ends "3 fences, a waiter, a closer, 2 CPUs: every run ends"
+holds early safety "2 fences, 2 waiters, an adder, a closer, signaled before the lock"
 holds rearm safety "a waiter that changes what it asks for"
 holds rearm ends "a waiter that changes what it asks for: every run ends"
 holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, 2 waiters, a closer"
@@ -180,7 +182,7 @@ holds shared safety "EPOLLIN and EPOLLOUT, 2 WRITE fences, a waiter and one that
 holds exclusive safety "2 fences, exclusive waiters"
 
 finds few safety LOOK_FIRST "invalid end state" "poll looks first and queues then"
-finds few safety NOT_SET "invalid end state" "a poller that has armed is not owed a wake-up"
+finds few safety NOT_SET "assertion violated (owed" "a poller that has armed is not owed a wake-up"
 finds few safety UNHEARD "invalid end state" "the callback may have run before a wake-up is owed"
 finds few safety KEEP_FUNC "assertion violated" "a callback that has run is taken for one to come"
 finds few safety NO_WORK "invalid end state" "the callback finds another fence and queues no irq_work"
@@ -194,7 +196,7 @@ finds few safety EARLY_PUT "assertion violated" "the driver drops its reference 
 finds one safety NO_LOCK "assertion violated" "two pollers arm the same direction"
 finds one safety BLIND "assertion violated ((signaled" "the callback does not look at the other fences"
 finds calm safety OUTSIDE "assertion violated told" "the look is not under the lock of the wait queue"
-finds patient safety NOT_OWED "invalid end state" "poll relies on a callback that owes nothing"
+finds patient safety NOT_OWED "assertion violated (owed" "poll relies on a callback that owes nothing"
 finds both safety OTHER_BLIND "assertion violated ((signaled" "the other direction is told without a look"
 finds both safety TWICE "assertion violated told" "the direction that was answered for goes on owing"
 finds both safety WORK_OWES "assertion violated told" "the irq_work owes a wake-up that was had"
