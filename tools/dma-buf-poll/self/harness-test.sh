@@ -15,6 +15,7 @@ check_base "$base"
 plain_kernels harness-test
 need_tree "$base"
 kernel=$(variant_obj "$base" rework)/arch/x86/boot/bzImage
+need_space "${TMPDIR:-/tmp}" 2
 tmp=$(mktemp -d)
 # Runs that end early leave no results. Those of a run before are for make readme.
 results=$top/build/$base/log
