@@ -179,43 +179,40 @@ def squeeze(text):
     return " ".join(text.split())
 
 
+def table_rows(path):
+    """(name:number, fields) of each line of a table of ours"""
+    with open(path, encoding="utf-8") as source:
+        for number, line in enumerate(source, 1):
+            line = line.rstrip("\n")
+            if line and not line.startswith("#"):
+                yield f"{os.path.basename(path)}:{number}", line.split("\t")
+
+
 def load_verdicts(rule):
     """(file, function, code) -> (verdict, why), from what stands beside the rule"""
     found = {}
     path = rule[:-len(".cocci")] + ".verdicts"
     if not os.path.exists(path):
         return found
-    with open(path, encoding="utf-8") as source:
-        for number, line in enumerate(source, 1):
-            line = line.rstrip("\n")
-            if not line or line.startswith("#"):
-                continue
-            fields = line.split("\t")
-            if len(fields) != 5 or fields[0] not in VERDICTS or not fields[4].strip():
-                die(f"{os.path.basename(path)}:{number}: not 'true|false|unclear <tab> file <tab> "
-                    "function <tab> line <tab> why'")
-            found[tuple(fields[1:4])] = (fields[0], fields[4])
+    for where, fields in table_rows(path):
+        if len(fields) != 5 or fields[0] not in VERDICTS or not fields[4].strip():
+            die(f"{where}: not 'true|false|unclear <tab> file <tab> function <tab> line <tab> why'")
+        found[tuple(fields[1:4])] = (fields[0], fields[4])
     return found
 
 
 def load_ops(path, base):
     """(file, name) -> (verdict, why) for this base, from fence_ops.verdicts"""
     found = {}
-    with open(path, encoding="utf-8") as source:
-        for number, line in enumerate(source, 1):
-            line = line.rstrip("\n")
-            if not line or line.startswith("#"):
-                continue
-            fields = line.split("\t")
-            where = f"{os.path.basename(path)}:{number}"
-            if len(fields) != 5 or fields[3] not in OPS_VERDICTS or not fields[4].strip():
-                die(f"{where}: not 'base,... <tab> file <tab> name <tab> "
-                    f"{'|'.join(OPS_VERDICTS)} <tab> why'")
-            if base not in fields[0].split(","):
-                continue
-            if tuple(fields[1:3]) in found:
-                die(f"{where}: a second verdict for {fields[2]} in {fields[1]}")
-            found[tuple(fields[1:3])] = (fields[3], fields[4])
+    for where, fields in table_rows(path):
+        if len(fields) != 5 or fields[3] not in OPS_VERDICTS or not fields[4].strip():
+            die(f"{where}: not 'base,... <tab> file <tab> name <tab> "
+                f"{'|'.join(OPS_VERDICTS)} <tab> why'")
+        if base not in fields[0].split(","):
+            continue
+        if tuple(fields[1:3]) in found:
+            die(f"{where}: a second verdict for {fields[2]} in {fields[1]}")
+        found[tuple(fields[1:3])] = (fields[3], fields[4])
     return found
 
 

@@ -10,11 +10,7 @@
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
-base=${1:?usage: bundle.sh BASE VARIANT}
-variant=${2:?usage: bundle.sh BASE VARIANT}
-check_base "$base"
-check_variant "$variant" "$base"
-name=$(flavour "$variant")
+args_variant "bundle.sh BASE VARIANT" "$@"
 out=$top/build/$base
 dir=$(realpath -m "${BUNDLE:-$out/bundle-$name}")
 if [ -e "$dir" ] && [ ! -f "$dir/.bundle" ] && ! { [ -d "$dir" ] && [ -z "$(ls -A "$dir")" ]; }; then

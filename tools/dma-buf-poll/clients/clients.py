@@ -110,10 +110,10 @@ def aligned(rows):
         yield "  ".join(cells).rstrip()
 
 
-def table(clients, kernel, stock, ours, series):
+def table(clients, kernel, stock, ours, other):
     """What it is of, and the table"""
     head = [title for _, title in COLUMNS]
-    rows = [["client", "stock", *head, series, *head]]
+    rows = [["client", "stock", *head, other, *head]]
     for name, (what, missing) in clients.items():
         if missing:
             rows.append([what, "skipped", *["-"] * len(head), "skipped", *["-"] * len(head)])
@@ -141,13 +141,13 @@ def load(base):
 def main():
     if len(sys.argv) != 3:
         sys.exit("usage: clients.py BASE VARIANT\n       clients.py --readme BASE")
-    base, series = sys.argv[1], sys.argv[2]
+    base, other = sys.argv[1], sys.argv[2]
     readme = base == "--readme"
     if readme:
-        base, series = series, "rework"
+        base, other = other, "rework"
     clients, kernel = load(base)
-    stock, ours = Run(base, "stock"), Run(base, series)
-    lines = table(clients, kernel, stock, ours, series)
+    stock, ours = Run(base, "stock"), Run(base, other)
+    lines = table(clients, kernel, stock, ours, other)
     if readme:
         put_table(DOCUMENT, "clients", lines)
         return
@@ -165,11 +165,11 @@ def main():
     ran = [name for name in clients if not clients[name][1]]
     for name, (_, missing) in clients.items():
         if missing:
-            tally.tell("skip", f"{series}: {name}", missing)
+            tally.tell("skip", f"{other}: {name}", missing)
         else:
-            tally.tell(*ours.result(name)[:1], f"{series}: {name}", ours.result(name)[1])
+            tally.tell(*ours.result(name)[:1], f"{other}: {name}", ours.result(name)[1])
     if ours.trouble:
-        tally.tell("fail", f"{series}: the guest", ours.trouble)
+        tally.tell("fail", f"{other}: the guest", ours.trouble)
     # A client that finds nothing there finds nothing here.
     blind = [name for name in ran if stock.result(name)[0] == "pass"]
     if [name for name in ran if stock.result(name)[0] != "skip"]:

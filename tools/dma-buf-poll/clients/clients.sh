@@ -14,10 +14,10 @@
 . "${BASH_SOURCE%/*}/../lib.sh"
 
 base=${1:?usage: clients.sh BASE VARIANT [CLIENT]...}
-series=${2:?usage: clients.sh BASE VARIANT [CLIENT]...}
+other=${2:?usage: clients.sh BASE VARIANT [CLIENT]...}
 shift 2
 check_base "$base"
-check_series "$base" "$series" clients
+check_other "$base" "$other" clients
 [ "$(base_field "$base" 4)" = all ] ||
 	die "clients: the series for $base does not promise a quiet poll, and has no ioctl to give a buffer any fence"
 plain_kernels clients
@@ -54,7 +54,7 @@ headers=$build/kselftest-obj/usr/include
 rm -rf "$out"
 mkdir -p "$out/bin" "$build/log"
 # For make readme: these are all there are.
-[ $# -gt 0 ] || : >"$out/all-$series"
+[ $# -gt 0 ] || : >"$out/all-$other"
 export GOCACHE=$cache/go
 
 # make_one PROGRAM: build it, or say why not
@@ -110,7 +110,7 @@ done <<<"$clients"
 
 # The root of this machine, for the guest to read
 host=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
-for variant in stock "$series"; do
+for variant in stock "$other"; do
 	say "running the clients on the $base $variant kernel"
 	status=0
 	"$vm" --progress --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
@@ -126,4 +126,4 @@ for variant in stock "$series"; do
 	printf '%s\n' "$status" >"$out/$variant.status"
 done
 
-"$tools/clients/clients.py" "$base" "$series"
+"$tools/clients/clients.py" "$base" "$other"

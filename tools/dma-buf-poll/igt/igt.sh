@@ -14,12 +14,8 @@
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
-base=${1:?usage: igt.sh BASE VARIANT [SUBTEST]...}
-variant=${2:?usage: igt.sh BASE VARIANT [SUBTEST]...}
+args_variant "igt.sh BASE VARIANT [SUBTEST]..." "$@"
 shift 2
-check_base "$base"
-check_variant "$variant" "$base"
-name=$(flavour "$variant")
 check_repeat
 args_end
 

@@ -45,126 +45,20 @@
 
 static const int fence_counts[] = { 1, 4, 16, 64 };
 
-FIXTURE(exact) { struct poll_test t; };
-FIXTURE_VARIANT(exact) { struct place on; };
-FIXTURE_SETUP(exact) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(exact) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(exact, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(exact_import) { struct poll_test t; };
-FIXTURE_VARIANT(exact_import) { struct place on; };
-FIXTURE_SETUP(exact_import) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(exact_import) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(exact_import, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact_import, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact_import, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-
-FIXTURE(no_lost_wakeup) { struct poll_test t; };
-FIXTURE_VARIANT(no_lost_wakeup) { struct place on; };
-FIXTURE_SETUP(no_lost_wakeup) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(no_lost_wakeup) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(no_lost_wakeup, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(no_lost_wakeup_import) { struct poll_test t; };
-FIXTURE_VARIANT(no_lost_wakeup_import) { struct place on; };
-FIXTURE_SETUP(no_lost_wakeup_import) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(no_lost_wakeup_import) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(no_lost_wakeup_import, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup_import, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup_import, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-
-FIXTURE(one_wakeup) { struct poll_test t; };
-FIXTURE_VARIANT(one_wakeup) { struct place on; };
-FIXTURE_SETUP(one_wakeup) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(one_wakeup) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(one_wakeup, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(one_wakeup_import) { struct poll_test t; };
-FIXTURE_VARIANT(one_wakeup_import) { struct place on; };
-FIXTURE_SETUP(one_wakeup_import) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(one_wakeup_import) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(one_wakeup_import, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup_import, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup_import, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-
-FIXTURE(neutral) { struct poll_test t; };
-FIXTURE_VARIANT(neutral) { struct place on; };
-FIXTURE_SETUP(neutral) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(neutral) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(neutral, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(neutral_import) { struct poll_test t; };
-FIXTURE_VARIANT(neutral_import) { struct place on; };
-FIXTURE_SETUP(neutral_import) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(neutral_import) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(neutral_import, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral_import, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral_import, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-
-FIXTURE(quiet) { struct poll_test t; };
-FIXTURE_VARIANT(quiet) { struct place on; };
-FIXTURE_SETUP(quiet) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(quiet) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(quiet, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(quiet, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(quiet, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(quiet, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(no_alloc) { struct poll_test t; };
-FIXTURE_VARIANT(no_alloc) { struct place on; };
-FIXTURE_SETUP(no_alloc) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(no_alloc) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(no_alloc, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_alloc, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_alloc, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_alloc, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(shared) { struct poll_test t; };
-FIXTURE_VARIANT(shared) { struct place on; };
-FIXTURE_SETUP(shared) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(shared) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(shared, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(shared, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(shared, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(shared, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(anycontext) { struct poll_test t; };
-FIXTURE_VARIANT(anycontext) { struct place on; };
-FIXTURE_SETUP(anycontext) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(anycontext) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(anycontext, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(anycontext, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(anycontext, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(anycontext, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(names) { struct poll_test t; };
-FIXTURE_VARIANT(names) { struct place on; };
-FIXTURE_SETUP(names) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(names) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(names, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(names, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(names, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(names, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(names_import) { struct poll_test t; };
-FIXTURE_VARIANT(names_import) { struct place on; };
-FIXTURE_SETUP(names_import) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(names_import) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(names_import, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(names_import, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(names_import, vgem_sw_sync) { .on = VGEM_SW_SYNC };
+POLL_FIXTURE(exact);
+POLL_FIXTURE_IMPORT(exact_import);
+POLL_FIXTURE(no_lost_wakeup);
+POLL_FIXTURE_IMPORT(no_lost_wakeup_import);
+POLL_FIXTURE(one_wakeup);
+POLL_FIXTURE_IMPORT(one_wakeup_import);
+POLL_FIXTURE(neutral);
+POLL_FIXTURE_IMPORT(neutral_import);
+POLL_FIXTURE(quiet);
+POLL_FIXTURE(no_alloc);
+POLL_FIXTURE(shared);
+POLL_FIXTURE(anycontext);
+POLL_FIXTURE(names);
+POLL_FIXTURE_IMPORT(names_import);
 
 /*
  * Helpers

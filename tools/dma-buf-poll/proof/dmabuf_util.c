@@ -66,7 +66,7 @@ struct sw_sync_create_fence_data {
 #define SYSTEM_HEAP_PATH	"/dev/dma_heap/system"
 #define DRM_NODES		64
 
-static int xioctl(int fd, unsigned long request, void *arg)
+int xioctl(int fd, unsigned long request, void *arg)
 {
 	int ret;
 
@@ -76,6 +76,17 @@ static int xioctl(int fd, unsigned long request, void *arg)
 
 	return ret < 0 ? -errno : ret;
 }
+
+const char * const line_names[LINES] = {
+	[EXACT] = "exact",
+	[NO_LOST_WAKEUP] = "no_lost_wakeup",
+	[ONE_WAKEUP] = "one_wakeup",
+	[QUIET] = "quiet",
+	[NEUTRAL] = "neutral",
+	[SHARED] = "shared",
+	[NAMES] = "names",
+	[ANYCONTEXT] = "anycontext",
+};
 
 static void close_fd(int *fd)
 {
@@ -91,13 +102,18 @@ static int open_path(const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A file of debugfs, which nobody may have mounted yet. */
+/* A file of debugfs, which may not be mounted yet. */
 static bool debugfs_has(const char *path)
 {
 	if (!access(path, R_OK))
 		return true;
 	mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
 	return !access(path, R_OK);
+}
+
+static FILE *open_debugfs(const char *path)
+{
+	return debugfs_has(path) ? fopen(path, "r") : NULL;
 }
 
 void sleep_ms(unsigned int ms)
@@ -347,11 +363,9 @@ int sw_sync_live_fences(void)
 	int fences = 0;
 	FILE *f;
 
-	if (!debugfs_has(SYNC_INFO_PATH))
-		return -ENOENT;
-	f = fopen(SYNC_INFO_PATH, "r");
+	f = open_debugfs(SYNC_INFO_PATH);
 	if (!f)
-		return -errno;
+		return -ENOENT;
 
 	/* "name: value" of each timeline, then its fences, indented */
 	prctl(PR_GET_NAME, name);
@@ -481,11 +495,9 @@ static long read_bufinfo(unsigned long ino, long *count)
 	char line[512];
 	FILE *f;
 
-	if (!debugfs_has(BUFINFO_PATH))
-		return -ENOENT;
-	f = fopen(BUFINFO_PATH, "r");
+	f = open_debugfs(BUFINFO_PATH);
 	if (!f)
-		return -errno;
+		return -ENOENT;
 
 	/* size flags mode count exporter ino name */
 	while (fgets(line, sizeof(line), f)) {
@@ -656,6 +668,27 @@ long parse_number(const char *what, const char *text, long min, long max)
 		exit(2);
 	}
 	return n;
+}
+
+void show_usage(const char *usage, int option)
+{
+	fprintf(option == 'h' ? stdout : stderr, "%s", usage);
+	exit(option == 'h' ? 0 : 2);
+}
+
+void bad_usage(const char *usage, const char *what, const char *arg)
+{
+	fprintf(stderr, "error: %s%s\n%s", what, arg, usage);
+	exit(2);
+}
+
+void need(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fflush(stdout);
+	dprintf(STDOUT_FILENO, "Bail out! %s: %s\n", what, strerror(errno));
+	_exit(1);
 }
 
 int kernel_log_open(void)

@@ -27,6 +27,21 @@
 /* How long something that must not happen is given to happen. */
 #define SETTLE_MS	20
 
+/* The lines of the contract, as results are named after them */
+enum line {
+	EXACT,
+	NO_LOST_WAKEUP,
+	ONE_WAKEUP,
+	QUIET,
+	NEUTRAL,
+	SHARED,
+	NAMES,
+	ANYCONTEXT,
+	LINES,
+};
+
+extern const char * const line_names[LINES];
+
 enum dmabuf_exporter {
 	EXPORTER_UDMABUF,
 	EXPORTER_SYSTEM_HEAP,
@@ -62,6 +77,12 @@ struct fence {
 	int drm_fd;
 	uint32_t vgem_id;
 };
+
+/*
+ * ioctl(), until it is not interrupted; what it returns, or -errno. What goes to IGT by
+ * itself, igt/tests/dmabuf_poll.c, has its own.
+ */
+int xioctl(int fd, unsigned long request, void *arg);
 
 /* Why the exporter or source cannot be used here, or NULL. */
 const char *exporter_missing(enum dmabuf_exporter exporter);
@@ -142,6 +163,13 @@ unsigned int rng_below(struct rng *rng, unsigned int below);
 
 /* A whole number given by the user: says what is wrong with it and exits. */
 long parse_number(const char *what, const char *text, long min, long max);
+/* Prints it because it was asked for (-h), or because the option is none, and exits. */
+void show_usage(const char *usage, int option);
+/* Says what is wrong with the arguments, and exits. */
+void bad_usage(const char *usage, const char *what, const char *arg);
+
+/* Something the tests rely on, and not poll, has failed if it is not @ok. */
+void need(bool ok, const char *what);
 
 /* Warnings of the kernel logged since, with the first of them printed. */
 int kernel_log_open(void);

@@ -37,7 +37,7 @@ struct poller {
 	bool submitted;
 };
 
-static const char * const wait_kind_names[WAIT_KINDS] = {
+const char * const wait_kind_names[WAIT_KINDS] = {
 	[WAIT_POLL] = "poll",
 	[WAIT_PPOLL] = "ppoll",
 	[WAIT_SELECT] = "select",
@@ -50,11 +50,6 @@ static const char * const wait_kind_names[WAIT_KINDS] = {
 	[WAIT_IO_URING_MULTISHOT] = "io_uring_multishot",
 	[WAIT_AIO] = "aio",
 };
-
-const char *wait_kind_name(enum wait_kind kind)
-{
-	return wait_kind_names[kind];
-}
 
 static bool kind_is_io_uring(enum wait_kind kind)
 {

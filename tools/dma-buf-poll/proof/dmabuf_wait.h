@@ -29,7 +29,12 @@ enum wait_kind {
 	WAIT_KINDS,
 };
 
-const char *wait_kind_name(enum wait_kind kind);
+extern const char * const wait_kind_names[WAIT_KINDS];
+
+static inline const char *wait_kind_name(enum wait_kind kind)
+{
+	return wait_kind_names[kind];
+}
 
 /* Why this kind cannot be used here, or NULL. */
 const char *wait_kind_missing(enum wait_kind kind);

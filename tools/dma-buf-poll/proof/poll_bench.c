@@ -258,15 +258,16 @@ static const char *run_eventfd(const struct row *row, int n)
 	return ret;
 }
 
-static const char *run_idle(const struct row *row, int n)
+/* Of a busy buffer the first poll arms the callback, before anything is measured. */
+static const char *run_poll(const struct row *row, int n)
 {
 	struct bench_buf b;
-	const char *ret = bench_buf_open(&b, 0, FENCE_READ);
+	const char *ret = bench_buf_open(&b, row->busy, FENCE_WRITE);
 
 	if (ret)
 		return ret;
-	ret = measure(&(struct op) { op_poll, b.buf.fd, row->events, row->events },
-		      row->name);
+	ret = measure(&(struct op) { op_poll, b.buf.fd, row->events,
+				     row->busy ? 0 : row->events }, row->name);
 	bench_buf_close(&b);
 	return ret;
 }
@@ -285,19 +286,6 @@ static const char *run_export(const struct row *row, int n)
 	else
 		ret = measure(&(struct op) { op_export, b.buf.fd, 0, POLLIN }, row->name);
 	close(fd);
-	bench_buf_close(&b);
-	return ret;
-}
-
-/* The first poll arms the callback, before anything is measured. */
-static const char *run_busy(const struct row *row, int n)
-{
-	struct bench_buf b;
-	const char *ret = bench_buf_open(&b, 1, FENCE_WRITE);
-
-	if (ret)
-		return ret;
-	ret = measure(&(struct op) { op_poll, b.buf.fd, row->events, 0 }, row->name);
 	bench_buf_close(&b);
 	return ret;
 }
@@ -840,12 +828,12 @@ static const struct row rows[] = {
 	{ "poll.pipe", run_pipe },
 	{ "poll.eventfd", run_eventfd },
 	{ "poll.export_sync_file", run_export },
-	{ "poll.idle.in", run_idle, .events = POLLIN },
-	{ "poll.idle.out", run_idle, .events = POLLOUT },
-	{ "poll.idle.inout", run_idle, .events = POLLIN | POLLOUT },
-	{ "poll.busy.in", run_busy, .events = POLLIN },
-	{ "poll.busy.out", run_busy, .events = POLLOUT },
-	{ "poll.busy.inout", run_busy, .events = POLLIN | POLLOUT },
+	{ "poll.idle.in", run_poll, .events = POLLIN },
+	{ "poll.idle.out", run_poll, .events = POLLOUT },
+	{ "poll.idle.inout", run_poll, .events = POLLIN | POLLOUT },
+	{ "poll.busy.in", run_poll, .events = POLLIN, .busy = true },
+	{ "poll.busy.out", run_poll, .events = POLLOUT, .busy = true },
+	{ "poll.busy.inout", run_poll, .events = POLLIN | POLLOUT, .busy = true },
 	{ "poll.watchers", run_watchers, watchers },
 	{ "poll.signaled", run_signaled, signaled },
 	{ "signals", run_wait, fences },

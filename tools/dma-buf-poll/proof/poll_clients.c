@@ -41,50 +41,11 @@
 
 #define BOTH_EDGES	(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-FIXTURE(exact_client) { struct poll_test t; };
-FIXTURE_VARIANT(exact_client) { struct place on; };
-FIXTURE_SETUP(exact_client) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(exact_client) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(exact_client, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact_client, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact_client, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(exact_client, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(no_lost_wakeup_client) { struct poll_test t; };
-FIXTURE_VARIANT(no_lost_wakeup_client) { struct place on; };
-FIXTURE_SETUP(no_lost_wakeup_client) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(no_lost_wakeup_client) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(no_lost_wakeup_client, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup_client, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup_client, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(no_lost_wakeup_client, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(one_wakeup_client) { struct poll_test t; };
-FIXTURE_VARIANT(one_wakeup_client) { struct place on; };
-FIXTURE_SETUP(one_wakeup_client) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(one_wakeup_client) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(one_wakeup_client, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup_client, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup_client, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(one_wakeup_client, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(neutral_client) { struct poll_test t; };
-FIXTURE_VARIANT(neutral_client) { struct place on; };
-FIXTURE_SETUP(neutral_client) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(neutral_client) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(neutral_client, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral_client, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral_client, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(neutral_client, vgem_vgem) { .on = VGEM_VGEM };
-
-FIXTURE(quiet_client) { struct poll_test t; };
-FIXTURE_VARIANT(quiet_client) { struct place on; };
-FIXTURE_SETUP(quiet_client) { poll_test_setup(_metadata, &self->t, &variant->on); }
-FIXTURE_TEARDOWN(quiet_client) { poll_test_teardown(_metadata, &self->t); }
-FIXTURE_VARIANT_ADD(quiet_client, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };
-FIXTURE_VARIANT_ADD(quiet_client, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };
-FIXTURE_VARIANT_ADD(quiet_client, vgem_sw_sync) { .on = VGEM_SW_SYNC };
-FIXTURE_VARIANT_ADD(quiet_client, vgem_vgem) { .on = VGEM_VGEM };
+POLL_FIXTURE(exact_client);
+POLL_FIXTURE(no_lost_wakeup_client);
+POLL_FIXTURE(one_wakeup_client);
+POLL_FIXTURE(neutral_client);
+POLL_FIXTURE(quiet_client);
 
 /*
  * Planes: buffers with fences on them, and what is waited for

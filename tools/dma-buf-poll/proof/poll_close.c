@@ -29,41 +29,29 @@ static const struct place vgem_vgem = VGEM_VGEM;
 
 static int setup(struct __test_metadata *_metadata, const struct place *on)
 {
-	const char *missing = exporter_missing(on->exporter);
+	int kernel_log = begin_test(_metadata, on);
+	const char *missing;
 	struct dmabuf buf;
-	char name[16];
-
-	if (test_is_spared(_metadata->fixture->name))
-		SKIP_TEST("spared");
-	if (missing)
-		SKIP_TEST("%s", missing);
-
-	snprintf(name, sizeof(name), "poll.%d", getpid());
-	prctl(PR_SET_NAME, name);
 
 	ASSERT_EQ(0, dmabuf_create(&buf, on->exporter));
 	missing = fence_source_missing(on->source, buf.fd);
 	dmabuf_destroy(&buf);
 	if (missing)
 		SKIP_TEST("%s", missing);
-	return kernel_log_open();
+	return kernel_log;
 }
 
-FIXTURE(neutral_close) { int kernel_log; };
-FIXTURE_VARIANT(neutral_close) { const struct place *on; };
-FIXTURE_SETUP(neutral_close) { self->kernel_log = setup(_metadata, variant->on); }
-FIXTURE_TEARDOWN(neutral_close) { EXPECT_EQ(0, kernel_log_warnings(self->kernel_log)); }
-FIXTURE_VARIANT_ADD(neutral_close, udmabuf_sw_sync) { .on = &udmabuf_sw_sync };
-FIXTURE_VARIANT_ADD(neutral_close, vgem_sw_sync) { .on = &vgem_sw_sync };
-FIXTURE_VARIANT_ADD(neutral_close, vgem_vgem) { .on = &vgem_vgem };
+#define CLOSE_FIXTURE(name)							\
+FIXTURE(name) { int kernel_log; };						\
+FIXTURE_VARIANT(name) { const struct place *on; };				\
+FIXTURE_SETUP(name) { self->kernel_log = setup(_metadata, variant->on); }	\
+FIXTURE_TEARDOWN(name) { EXPECT_EQ(0, kernel_log_warnings(self->kernel_log)); }	\
+FIXTURE_VARIANT_ADD(name, udmabuf_sw_sync) { .on = &udmabuf_sw_sync };		\
+FIXTURE_VARIANT_ADD(name, vgem_sw_sync) { .on = &vgem_sw_sync };		\
+FIXTURE_VARIANT_ADD(name, vgem_vgem) { .on = &vgem_vgem }
 
-FIXTURE(anycontext_close) { int kernel_log; };
-FIXTURE_VARIANT(anycontext_close) { const struct place *on; };
-FIXTURE_SETUP(anycontext_close) { self->kernel_log = setup(_metadata, variant->on); }
-FIXTURE_TEARDOWN(anycontext_close) { EXPECT_EQ(0, kernel_log_warnings(self->kernel_log)); }
-FIXTURE_VARIANT_ADD(anycontext_close, udmabuf_sw_sync) { .on = &udmabuf_sw_sync };
-FIXTURE_VARIANT_ADD(anycontext_close, vgem_sw_sync) { .on = &vgem_sw_sync };
-FIXTURE_VARIANT_ADD(anycontext_close, vgem_vgem) { .on = &vgem_vgem };
+CLOSE_FIXTURE(neutral_close);
+CLOSE_FIXTURE(anycontext_close);
 
 /*
  * neutral

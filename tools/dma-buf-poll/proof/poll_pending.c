@@ -99,8 +99,8 @@ static const enum wait_kind ways[] = {
 	WAIT_POLL, WAIT_EPOLL_LT, WAIT_IO_URING, WAIT_AIO,
 };
 
-struct line {
-	int timeline;
+struct timeline {
+	int fd;
 	uint32_t added;
 	uint32_t signaled;
 };
@@ -112,10 +112,10 @@ static struct test {
 	char name[80];
 
 	struct dmabuf buf;
-	struct line lines[MANY];
-	struct line reads[MANY];
+	struct timeline timelines[MANY];
+	struct timeline reads[MANY];
 	struct rng rng;
-	/* the line, or the fence of vgem, that is pending */
+	/* the timeline, or the fence of vgem, that is pending */
 	unsigned int last;
 	struct fence fence;
 
@@ -129,15 +129,6 @@ static struct test {
 
 static enum dmabuf_exporter heap;
 static unsigned int n_lookers;
-
-/* Something the test relies on, and not poll, has failed. */
-static void need(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	dprintf(STDOUT_FILENO, "Bail out! %s: %s: %s\n", test.name, what, strerror(errno));
-	_exit(KSFT_FAIL);
-}
 
 /* The first few tell it all. */
 static void fail(const char *fmt, ...)
@@ -165,34 +156,34 @@ static enum fence_usage pick_usage(struct rng *rng)
 	return rng_below(rng, 2) ? FENCE_READ : FENCE_WRITE;
 }
 
-static void open_line(struct line *line)
+static void open_timeline(struct timeline *t)
 {
-	*line = (struct line) { .timeline = sw_sync_timeline() };
-	need(line->timeline >= 0, "a timeline of sw_sync");
+	*t = (struct timeline) { .fd = sw_sync_timeline() };
+	need(t->fd >= 0, "a timeline of sw_sync");
 }
 
-static int add(struct line *line, enum fence_usage usage)
+static int add(struct timeline *t, enum fence_usage usage)
 {
-	int sync = sw_sync_fence(line->timeline, ++line->added);
+	int sync = sw_sync_fence(t->fd, ++t->added);
 
 	need(sync >= 0, "a fence of sw_sync");
 	need(!dmabuf_import_sync_file(test.buf.fd, sync, usage), "import of a fence");
 	return sync;
 }
 
-static void signal_line(struct line *line)
+static void signal_timeline(struct timeline *t)
 {
-	if (line->signaled == line->added)
+	if (t->signaled == t->added)
 		return;
-	need(!sw_sync_inc(line->timeline, 1), "a timeline of sw_sync");
-	line->signaled++;
+	need(!sw_sync_inc(t->fd, 1), "a timeline of sw_sync");
+	t->signaled++;
 }
 
-static void close_line(struct line *line)
+static void close_timeline(struct timeline *t)
 {
-	while (line->signaled < line->added)
-		signal_line(line);
-	close(line->timeline);
+	while (t->signaled < t->added)
+		signal_timeline(t);
+	close(t->fd);
 }
 
 static void add_vgem(struct fence *fence)
@@ -204,9 +195,9 @@ static void add_vgem(struct fence *fence)
 /* With nothing in between that does not have to be. */
 static void step_to(unsigned int next)
 {
-	int sync = add(&test.lines[next], pick_usage(&test.rng));
+	int sync = add(&test.timelines[next], pick_usage(&test.rng));
 
-	signal_line(&test.lines[test.last]);
+	signal_timeline(&test.timelines[test.last]);
 	close(sync);
 	test.last = next;
 	atomic_fetch_add(&test.steps, 1);
@@ -223,7 +214,7 @@ static void step_vgem(void)
 	atomic_fetch_add(&test.steps, 1);
 }
 
-/* On all lines but the one that is pending: the last of them is, in the end. */
+/* On all timelines but the one that is pending: the last of them is, in the end. */
 static void step_round(void)
 {
 	unsigned int n = test.pattern->timelines, i, last = test.last;
@@ -231,19 +222,19 @@ static void step_round(void)
 	for (i = 0; i < n; i++) {
 		if (i == test.last)
 			continue;
-		close(add(&test.lines[i], pick_usage(&test.rng)));
+		close(add(&test.timelines[i], pick_usage(&test.rng)));
 		last = i;
 	}
 	for (i = 0; i < n; i++) {
 		if (i != last)
-			signal_line(&test.lines[i]);
+			signal_timeline(&test.timelines[i]);
 	}
 	test.last = last;
 	step_to(last ? 0 : 1);
 	atomic_fetch_add(&test.steps, n - 1);
 }
 
-/* To some of the other lines at once, and to any of these in the end. */
+/* To some of the other timelines at once, and to any of these in the end. */
 static void step_random(void)
 {
 	unsigned int n = test.pattern->timelines;
@@ -257,15 +248,15 @@ static void step_random(void)
 		return;
 	}
 	for (i = 0; i < some; i++)
-		close(add(&test.lines[(first + i) % n], pick_usage(&test.rng)));
+		close(add(&test.timelines[(first + i) % n], pick_usage(&test.rng)));
 	if (rng_below(&test.rng, 2))
-		signal_line(&test.lines[test.last]);
+		signal_timeline(&test.timelines[test.last]);
 	for (i = 0; i < some; i++) {
 		at = (first + i) % n;
 		if (at != keep)
-			signal_line(&test.lines[at]);
+			signal_timeline(&test.timelines[at]);
 	}
-	signal_line(&test.lines[test.last]);
+	signal_timeline(&test.timelines[test.last]);
 	test.last = keep;
 	atomic_fetch_add(&test.steps, some);
 }
@@ -292,18 +283,18 @@ static void *run_adder(void *arg)
 static void *run_other(void *arg)
 {
 	struct rng rng = { .state = 1 };
-	struct line line;
+	struct timeline t;
 	int sync;
 
-	open_line(&line);
+	open_timeline(&t);
 	while (!atomic_load(&test.stop)) {
-		sync = add(&line, rng_below(&rng, 2) ? FENCE_READ : FENCE_WRITE);
+		sync = add(&t, rng_below(&rng, 2) ? FENCE_READ : FENCE_WRITE);
 		if (!rng_below(&rng, 4))
 			usleep(rng_below(&rng, 50));
-		signal_line(&line);
+		signal_timeline(&t);
 		close(sync);
 	}
-	close_line(&line);
+	close_timeline(&t);
 	return NULL;
 }
 
@@ -318,28 +309,29 @@ static void begin_fences(void)
 		return;
 	}
 	for (i = 0; i < p->timelines; i++)
-		open_line(&test.lines[i]);
+		open_timeline(&test.timelines[i]);
 	test.last = 0;
-	close(add(&test.lines[0], pick_usage(&test.rng)));
+	close(add(&test.timelines[0], pick_usage(&test.rng)));
 	for (i = 0; i < p->reads; i++) {
-		open_line(&test.reads[i]);
+		open_timeline(&test.reads[i]);
 		close(add(&test.reads[i], FENCE_READ));
 	}
 }
 
+static void close_timelines(struct timeline *t, unsigned int n)
+{
+	while (n--)
+		close_timeline(t++);
+}
+
 static void end_fences(void)
 {
-	const struct pattern *p = test.pattern;
-	unsigned int i;
-
-	if (p->source == FENCES_VGEM) {
+	if (test.pattern->source == FENCES_VGEM) {
 		fence_close(&test.fence);
 		return;
 	}
-	for (i = 0; i < p->timelines; i++)
-		close_line(&test.lines[i]);
-	for (i = 0; i < p->reads; i++)
-		close_line(&test.reads[i]);
+	close_timelines(test.timelines, test.pattern->timelines);
+	close_timelines(test.reads, test.pattern->reads);
 }
 
 /*
@@ -572,18 +564,12 @@ int main(int argc, char **argv)
 		case 'f':
 			filter = optarg;
 			break;
-		case 'h':
-			printf("%s", usage);
-			return 0;
 		default:
-			fprintf(stderr, "%s", usage);
-			return 2;
+			show_usage(usage, opt);
 		}
 	}
-	if (optind < argc) {
-		fprintf(stderr, "error: what to do with %s\n%s", argv[optind], usage);
-		return 2;
-	}
+	if (optind < argc)
+		bad_usage(usage, "what to do with ", argv[optind]);
 	n_lookers = lookers;
 	heap = exporter_missing(EXPORTER_SYSTEM_HEAP) ? EXPORTER_UDMABUF : EXPORTER_SYSTEM_HEAP;
 	n = all_tests(filter, true, 0);

@@ -43,9 +43,9 @@
 #include "dmabuf_wait.h"
 
 #define BUFFERS		3
-/* in the place after them stands the one that is never idle */
+/* after them stands the one that is never idle */
 #define NEVER_IDLE	BUFFERS
-#define PLACES		(BUFFERS + 1)
+#define TARGETS		(BUFFERS + 1)
 /* read fences in its list, between one write fence and the next */
 #define CROWD		256
 #define MIN_LOOKS	100
@@ -73,25 +73,25 @@ static const char usage[] =
 "  -s SEED     of the random numbers, 0 to 2147483647 (default 1)\n"
 "  -h          this\n";
 
-/* A buffer, which whoever wants it duplicates. */
-static struct place {
+/* Buffers: whoever wants one duplicates it, and run_closer() replaces them. */
+static struct target {
 	pthread_mutex_t lock;
 	struct dmabuf buf;
-} places[PLACES];
+} targets[TARGETS];
 
 /* Odd while the one that is never idle has a write fence pending at every instant. */
 static atomic_uint never_idle;
 static atomic_long never_idle_looks;
 
 /* A timeline and how many points of it are still to be signaled. */
-struct line {
-	int timeline;
+struct timeline {
+	int fd;
 	int points;
 	int signaled;
 	unsigned int id;
 };
 
-/* Lines to be signaled by whoever takes them. */
+/* Those to be signaled by whoever takes them. */
 static atomic_uintptr_t pool[POOL];
 
 /* A child must not be the one who closes a timeline: see sw_sync_end(). */
@@ -142,48 +142,24 @@ static enum dmabuf_exporter exporter;
 
 static atomic_long waits, sleeps, fences, requests, cancels, forks, replaced, passed;
 
-/* What was found wrong, as a line of the contract; told at the end. */
-enum {
-	LOST,
-	EXACT,
-	SHARED,
-	NEUTRAL,
-	LOGGED,
-	RESULTS,
-};
+/* What can be found wrong; told at the end. */
+static const enum line judged[] = { NO_LOST_WAKEUP, EXACT, SHARED, NEUTRAL, ANYCONTEXT };
 
-static const char * const result_names[RESULTS] = {
-	[LOST] = "no_lost_wakeup.race",
-	[EXACT] = "exact.race",
-	[SHARED] = "shared.race",
-	[NEUTRAL] = "neutral.race",
-	[LOGGED] = "anycontext.race",
-};
+static atomic_long failures[LINES];
 
-static atomic_long failures[RESULTS];
-
-static void fail(int what, const char *fmt, ...)
+static void fail(enum line line, const char *fmt, ...)
 {
 	char text[300];
 	va_list args;
 
 	/* the first few tell it all */
-	if (atomic_fetch_add(&failures[what], 1) >= 5)
+	if (atomic_fetch_add(&failures[line], 1) >= 5)
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	dprintf(STDOUT_FILENO, "# %s: round %d: %s\n", result_names[what],
+	dprintf(STDOUT_FILENO, "# %s.race: round %d: %s\n", line_names[line],
 		atomic_load(&round_number), text);
-}
-
-/* Something the test relies on, and not poll, has failed. */
-static void need(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	dprintf(STDOUT_FILENO, "Bail out! %s: %s\n", what, strerror(errno));
-	_exit(KSFT_FAIL);
 }
 
 static unsigned int pick(struct thread *t, unsigned int below)
@@ -206,7 +182,7 @@ static short pick_events(struct thread *t)
 /* A descriptor of one's own for one of the buffers. */
 static int grab(struct thread *t, unsigned long *ino)
 {
-	struct place *p = &places[pick(t, PLACES)];
+	struct target *p = &targets[pick(t, TARGETS)];
 	int fd;
 
 	pthread_mutex_lock(&p->lock);
@@ -220,7 +196,7 @@ static int grab(struct thread *t, unsigned long *ino)
 
 static bool is_never_idle(unsigned long ino)
 {
-	return ino == places[NEVER_IDLE].buf.ino;
+	return ino == targets[NEVER_IDLE].buf.ino;
 }
 
 /* The same, and what to ask it for: read fences stay on the one that is never idle. */
@@ -264,32 +240,32 @@ static void log_fence(unsigned long ino, unsigned int id, int point,
 }
 
 /* In order, at once, or by the end of the timeline, which is an error. */
-static void signal_line(struct thread *t, struct line *line)
+static void signal_timeline(struct thread *t, struct timeline *tl)
 {
-	while (line->points && !chance(t, 10)) {
-		int by = chance(t, 70) ? 1 : line->points;
+	while (tl->points && !chance(t, 10)) {
+		int by = chance(t, 70) ? 1 : tl->points;
 
-		need(!sw_sync_inc(line->timeline, by), "sw_sync");
-		line->points -= by;
-		line->signaled += by;
+		need(!sw_sync_inc(tl->fd, by), "sw_sync");
+		tl->points -= by;
+		tl->signaled += by;
 		if (chance(t, 20))
 			sched_yield();
 	}
 	pthread_rwlock_rdlock(&ends);
-	sw_sync_end(line->timeline, line->signaled, line->signaled + line->points);
+	sw_sync_end(tl->fd, tl->signaled, tl->signaled + tl->points);
 	pthread_rwlock_unlock(&ends);
-	free(line);
+	free(tl);
 }
 
-/* The one at that place of the pool, for which another is put there. */
-static struct line *take_line(int at, struct line *line)
+/* Takes that one of the pool, and puts another there instead. */
+static struct timeline *take_timeline(int at, struct timeline *tl)
 {
-	return (struct line *)atomic_exchange(&pool[at], (uintptr_t)line);
+	return (struct timeline *)atomic_exchange(&pool[at], (uintptr_t)tl);
 }
 
-static void add_point(struct thread *t, struct line *line, int point, int *merged)
+static void add_point(struct thread *t, struct timeline *tl, int point, int *merged)
 {
-	int sync = sw_sync_fence(line->timeline, point);
+	int sync = sw_sync_fence(tl->fd, point);
 	int times = 1 + pick(t, 2);
 	enum fence_usage usage;
 	unsigned long ino;
@@ -306,7 +282,7 @@ static void add_point(struct thread *t, struct line *line, int point, int *merge
 	while (times--) {
 		usage = chance(t, 50) ? FENCE_READ : FENCE_WRITE;
 		fd = grab(t, &ino);
-		log_fence(ino, line->id, point, usage);
+		log_fence(ino, tl->id, point, usage);
 		need(!dmabuf_import_sync_file(fd, sync, usage), "import");
 		close(fd);
 	}
@@ -325,20 +301,20 @@ static void run_adder(struct thread *t)
 	int merged = -1, i;
 
 	while (!atomic_load(&stop)) {
-		struct line *line = calloc(1, sizeof(*line));
+		struct timeline *tl = calloc(1, sizeof(*tl));
 
-		need(line, "memory");
-		line->id = atomic_fetch_add(&ids, 1);
-		line->timeline = sw_sync_timeline();
-		need(line->timeline >= 0, "sw_sync");
-		line->points = 1 + pick(t, MAX_POINTS);
-		for (i = 1; i <= line->points; i++)
-			add_point(t, line, i, &merged);
+		need(tl, "memory");
+		tl->id = atomic_fetch_add(&ids, 1);
+		tl->fd = sw_sync_timeline();
+		need(tl->fd >= 0, "sw_sync");
+		tl->points = 1 + pick(t, MAX_POINTS);
+		for (i = 1; i <= tl->points; i++)
+			add_point(t, tl, i, &merged);
 
 		/* the one that was there is signaled here */
-		line = take_line(pick(t, POOL), line);
-		if (line)
-			signal_line(t, line);
+		tl = take_timeline(pick(t, POOL), tl);
+		if (tl)
+			signal_timeline(t, tl);
 		if (chance(t, 30))
 			usleep(pick(t, 1000));
 	}
@@ -355,12 +331,12 @@ static void run_signaler(struct thread *t)
 		from = pick(t, POOL);
 		any = false;
 		for (i = 0; i < POOL; i++) {
-			struct line *line = take_line((from + i) % POOL, NULL);
+			struct timeline *tl = take_timeline((from + i) % POOL, NULL);
 
-			if (!line)
+			if (!tl)
 				continue;
 			any = true;
-			signal_line(t, line);
+			signal_timeline(t, tl);
 			if (!last && chance(t, 50))
 				break;
 		}
@@ -370,11 +346,11 @@ static void run_signaler(struct thread *t)
 }
 
 /*
- * The buffer that is never idle. Two lines take turns, and their slots are far
+ * The buffer that is never idle. Two timelines take turns, and their slots are far
  * apart in its list, for whoever walks over it meanwhile to be overtaken.
  */
 static struct {
-	int lines[2];
+	int timelines[2];
 	uint32_t points[2];
 	int crowd[CROWD];
 } relay;
@@ -384,7 +360,7 @@ static int add_to_never_idle(int timeline, uint32_t point, enum fence_usage usag
 	int sync = sw_sync_fence(timeline, point);
 
 	need(sync >= 0, "sw_sync");
-	need(!dmabuf_import_sync_file(places[NEVER_IDLE].buf.fd, sync, usage), "import");
+	need(!dmabuf_import_sync_file(targets[NEVER_IDLE].buf.fd, sync, usage), "import");
 	return sync;
 }
 
@@ -393,16 +369,16 @@ static void begin_crowd(void)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		relay.lines[i] = sw_sync_timeline();
-		need(relay.lines[i] >= 0, "sw_sync");
+		relay.timelines[i] = sw_sync_timeline();
+		need(relay.timelines[i] >= 0, "sw_sync");
 	}
-	close(add_to_never_idle(relay.lines[0], ++relay.points[0], FENCE_WRITE));
+	close(add_to_never_idle(relay.timelines[0], ++relay.points[0], FENCE_WRITE));
 	for (i = 0; i < CROWD; i++) {
 		relay.crowd[i] = sw_sync_timeline();
 		need(relay.crowd[i] >= 0, "sw_sync");
 		close(add_to_never_idle(relay.crowd[i], 1, FENCE_READ));
 	}
-	need(!sw_sync_inc(relay.lines[0], 1), "sw_sync");
+	need(!sw_sync_inc(relay.timelines[0], 1), "sw_sync");
 }
 
 static void end_crowd(void)
@@ -413,8 +389,8 @@ static void end_crowd(void)
 		need(!sw_sync_inc(relay.crowd[i], 1), "sw_sync");
 		close(relay.crowd[i]);
 	}
-	close(relay.lines[0]);
-	close(relay.lines[1]);
+	close(relay.timelines[0]);
+	close(relay.timelines[1]);
 }
 
 static void run_relay(struct thread *t)
@@ -422,11 +398,11 @@ static void run_relay(struct thread *t)
 	unsigned int last = 0;
 	int sync;
 
-	close(add_to_never_idle(relay.lines[last], ++relay.points[last], FENCE_WRITE));
+	close(add_to_never_idle(relay.timelines[last], ++relay.points[last], FENCE_WRITE));
 	atomic_fetch_add(&never_idle, 1);
 	while (!atomic_load(&stop)) {
-		sync = add_to_never_idle(relay.lines[!last], ++relay.points[!last], FENCE_WRITE);
-		need(!sw_sync_inc(relay.lines[last], 1), "sw_sync");
+		sync = add_to_never_idle(relay.timelines[!last], ++relay.points[!last], FENCE_WRITE);
+		need(!sw_sync_inc(relay.timelines[last], 1), "sw_sync");
 		close(sync);
 		last = !last;
 		/* the others need the processor as well */
@@ -434,7 +410,7 @@ static void run_relay(struct thread *t)
 			usleep(pick(t, 200));
 	}
 	atomic_fetch_add(&never_idle, 1);
-	need(!sw_sync_inc(relay.lines[last], 1), "sw_sync");
+	need(!sw_sync_inc(relay.timelines[last], 1), "sw_sync");
 }
 
 /*
@@ -703,11 +679,11 @@ static void run_ring(struct thread *t)
 
 static void run_closer(struct thread *t)
 {
-	struct place *p;
+	struct target *p;
 
 	while (!atomic_load(&stop)) {
 		usleep(pick(t, 2000));
-		p = &places[pick(t, BUFFERS)];
+		p = &targets[pick(t, BUFFERS)];
 		pthread_mutex_lock(&p->lock);
 		need(!dmabuf_replace(&p->buf, exporter), "buffer");
 		pthread_mutex_unlock(&p->lock);
@@ -901,10 +877,10 @@ static void tell_waiter(struct thread *t)
 	if (t->kind && t->fd >= 0)
 		now = wait_now(WAIT_POLL, t->fd, POLLIN | POLLOUT);
 	if (!t->kind) {
-		fail(LOST, "%s does not come to its end (state %c)", t->name, sample.state);
+		fail(NO_LOST_WAKEUP, "%s does not come to its end (state %c)", t->name, sample.state);
 		return;
 	}
-	fail(LOST, "%s: %s for %s%s on buffer %lu is %lld ms late (state %c), poll says %s%s%s",
+	fail(NO_LOST_WAKEUP, "%s: %s for %s%s on buffer %lu is %lld ms late (state %c), poll says %s%s%s",
 	     t->name, t->kind, t->events & POLLIN ? "IN" : "",
 	     t->events & POLLOUT ? "OUT" : "", t->ino, now_ms() - t->since, sample.state,
 	     now & POLLIN ? "IN" : "", now & POLLOUT ? "OUT" : "", now ? "" : "nothing");
@@ -969,10 +945,10 @@ static void check_all_ready(void)
 {
 	int i, got;
 
-	for (i = 0; i < PLACES; i++) {
+	for (i = 0; i < TARGETS; i++) {
 		short events = i == NEVER_IDLE ? POLLIN : POLLIN | POLLOUT;
 
-		got = wait_now(WAIT_POLL, places[i].buf.fd, events);
+		got = wait_now(WAIT_POLL, targets[i].buf.fd, events);
 		if (got != events)
 			fail(EXACT, "all fences have signaled, and poll says %#x", got);
 	}
@@ -1066,9 +1042,9 @@ static void race(long seconds, long seed, const struct inventory *before)
 	bool alright = true;
 	int number = 0, i;
 
-	for (i = 0; i < PLACES; i++) {
-		pthread_mutex_init(&places[i].lock, NULL);
-		need(!dmabuf_create(&places[i].buf, exporter), "buffer");
+	for (i = 0; i < TARGETS; i++) {
+		pthread_mutex_init(&targets[i].lock, NULL);
+		need(!dmabuf_create(&targets[i].buf, exporter), "buffer");
 	}
 	begin_crowd();
 	for (i = 0; i < WAITERS; i++)
@@ -1119,14 +1095,14 @@ static void race(long seconds, long seed, const struct inventory *before)
 	for (i = 0; i < n_threads; i++)
 		pthread_join(threads[i].thread, NULL);
 	end_crowd();
-	for (i = 0; i < PLACES; i++)
-		dmabuf_destroy(&places[i].buf);
+	for (i = 0; i < TARGETS; i++)
+		dmabuf_destroy(&targets[i].buf);
 	check_nothing_left(before);
 }
 
-static void announce(int what)
+static void announce(enum line line)
 {
-	ksft_print_msg("RUN           %s ...\n", result_names[what]);
+	ksft_print_msg("RUN           %s.race ...\n", line_names[line]);
 }
 
 int main(int argc, char **argv)
@@ -1135,7 +1111,8 @@ int main(int argc, char **argv)
 	struct inventory before;
 	const char *why;
 	char name[16];
-	int opt, i, log;
+	unsigned int i;
+	int opt, log;
 
 	while ((opt = getopt(argc, argv, "t:s:h")) != -1) {
 		switch (opt) {
@@ -1145,21 +1122,15 @@ int main(int argc, char **argv)
 		case 's':
 			seed = parse_number("-s", optarg, 0, 2147483647);
 			break;
-		case 'h':
-			printf("%s", usage);
-			return 0;
 		default:
-			fprintf(stderr, "%s", usage);
-			return 2;
+			show_usage(usage, opt);
 		}
 	}
-	if (optind < argc) {
-		fprintf(stderr, "error: what to do with %s\n%s", argv[optind], usage);
-		return 2;
-	}
+	if (optind < argc)
+		bad_usage(usage, "what to do with ", argv[optind]);
 
 	ksft_print_header();
-	ksft_set_plan(RESULTS);
+	ksft_set_plan(ARRAY_SIZE(judged));
 
 	/* timelines are named after who opened them: only ours are to be counted */
 	snprintf(name, sizeof(name), "race.%d", getpid());
@@ -1168,8 +1139,8 @@ int main(int argc, char **argv)
 	before = take_inventory();
 	why = missing();
 	if (why) {
-		for (i = 0; i < RESULTS; i++) {
-			announce(i);
+		for (i = 0; i < ARRAY_SIZE(judged); i++) {
+			announce(judged[i]);
 			ksft_test_result_skip("%s\n", why);
 		}
 		ksft_print_cnts();
@@ -1178,16 +1149,18 @@ int main(int argc, char **argv)
 
 	race(seconds, seed, &before);
 	if (kernel_log_warnings(log))
-		fail(LOGGED, "the kernel complains");
+		fail(ANYCONTEXT, "the kernel complains");
 
-	for (i = 0; i < RESULTS; i++) {
-		announce(i);
-		if (i == SHARED && !have_ring)
+	for (i = 0; i < ARRAY_SIZE(judged); i++) {
+		enum line line = judged[i];
+
+		announce(line);
+		if (line == SHARED && !have_ring)
 			ksft_test_result_skip("%s\n", wait_kind_missing(WAIT_IO_URING));
-		else if (atomic_load(&failures[i]))
-			ksft_test_result_fail("%s\n", result_names[i]);
+		else if (atomic_load(&failures[line]))
+			ksft_test_result_fail("%s.race\n", line_names[line]);
 		else
-			ksft_test_result_pass("%s\n", result_names[i]);
+			ksft_test_result_pass("%s.race\n", line_names[line]);
 	}
 	ksft_print_cnts();
 	fflush(stdout);

@@ -50,8 +50,8 @@ struct poll_test {
 	int kernel_log;
 };
 
-static inline void poll_test_setup(struct __test_metadata *_metadata,
-				   struct poll_test *t, const struct place *on)
+/* What comes first in every test: what the kernel logs from here on is its fault. */
+static inline int begin_test(struct __test_metadata *_metadata, const struct place *on)
 {
 	const char *missing = exporter_missing(on->exporter);
 	char name[16];
@@ -64,10 +64,17 @@ static inline void poll_test_setup(struct __test_metadata *_metadata,
 	/* timelines of sw_sync are named after who opened them */
 	snprintf(name, sizeof(name), "poll.%d", getpid());
 	prctl(PR_SET_NAME, name);
+	return kernel_log_open();
+}
+
+static inline void poll_test_setup(struct __test_metadata *_metadata,
+				   struct poll_test *t, const struct place *on)
+{
+	const char *missing;
 
 	t->exporter = on->exporter;
 	t->source = on->source;
-	t->kernel_log = kernel_log_open();
+	t->kernel_log = begin_test(_metadata, on);
 	ASSERT_EQ(0, dmabuf_create(&t->buf, t->exporter));
 
 	missing = fence_source_missing(t->source, t->buf.fd);
@@ -91,6 +98,21 @@ static inline void poll_test_teardown(struct __test_metadata *_metadata,
 #define SYSTEM_HEAP_SW_SYNC	{ EXPORTER_SYSTEM_HEAP, FENCES_SW_SYNC }
 #define VGEM_SW_SYNC		{ EXPORTER_VGEM, FENCES_SW_SYNC }
 #define VGEM_VGEM		{ EXPORTER_VGEM, FENCES_VGEM }
+
+/* Tests with fences that are imported: those of vgem cannot be. */
+#define POLL_FIXTURE_IMPORT(name)						\
+FIXTURE(name) { struct poll_test t; };						\
+FIXTURE_VARIANT(name) { struct place on; };					\
+FIXTURE_SETUP(name) { poll_test_setup(_metadata, &self->t, &variant->on); }	\
+FIXTURE_TEARDOWN(name) { poll_test_teardown(_metadata, &self->t); }		\
+FIXTURE_VARIANT_ADD(name, udmabuf_sw_sync) { .on = UDMABUF_SW_SYNC };		\
+FIXTURE_VARIANT_ADD(name, system_heap_sw_sync) { .on = SYSTEM_HEAP_SW_SYNC };	\
+FIXTURE_VARIANT_ADD(name, vgem_sw_sync) { .on = VGEM_SW_SYNC }
+
+/* and with any */
+#define POLL_FIXTURE(name)							\
+POLL_FIXTURE_IMPORT(name);							\
+FIXTURE_VARIANT_ADD(name, vgem_vgem) { .on = VGEM_VGEM }
 
 static inline struct fence add_fence(struct __test_metadata *_metadata,
 				     struct poll_test *t, enum fence_usage usage)

@@ -46,17 +46,6 @@ struct gpu {
 	struct dmabuf bufs[BUFFERS];
 };
 
-static int xioctl(int fd, unsigned long request, void *arg)
-{
-	int ret;
-
-	do {
-		ret = ioctl(fd, request, arg);
-	} while (ret < 0 && (errno == EINTR || errno == EAGAIN));
-
-	return ret < 0 ? -errno : ret;
-}
-
 static int gpu_find(void)
 {
 	char path[32], name[32];
@@ -304,40 +293,19 @@ static void submit(struct __test_metadata *_metadata, struct gpu *gpu, int n)
 	}
 }
 
-FIXTURE(exact_virtio) { struct gpu gpu; };
-FIXTURE_VARIANT(exact_virtio) { bool virgl; };
-FIXTURE_SETUP(exact_virtio) { gpu_setup(_metadata, &self->gpu, variant->virgl); }
-FIXTURE_TEARDOWN(exact_virtio) { gpu_teardown(_metadata, &self->gpu); }
-FIXTURE_VARIANT_ADD(exact_virtio, virtio_2d) { .virgl = false };
-FIXTURE_VARIANT_ADD(exact_virtio, virtio_3d) { .virgl = true };
+#define VIRTIO_FIXTURE(name)							\
+FIXTURE(name) { struct gpu gpu; };						\
+FIXTURE_VARIANT(name) { bool virgl; };						\
+FIXTURE_SETUP(name) { gpu_setup(_metadata, &self->gpu, variant->virgl); }	\
+FIXTURE_TEARDOWN(name) { gpu_teardown(_metadata, &self->gpu); }			\
+FIXTURE_VARIANT_ADD(name, virtio_2d) { .virgl = false };			\
+FIXTURE_VARIANT_ADD(name, virtio_3d) { .virgl = true }
 
-FIXTURE(no_lost_wakeup_virtio) { struct gpu gpu; };
-FIXTURE_VARIANT(no_lost_wakeup_virtio) { bool virgl; };
-FIXTURE_SETUP(no_lost_wakeup_virtio) { gpu_setup(_metadata, &self->gpu, variant->virgl); }
-FIXTURE_TEARDOWN(no_lost_wakeup_virtio) { gpu_teardown(_metadata, &self->gpu); }
-FIXTURE_VARIANT_ADD(no_lost_wakeup_virtio, virtio_2d) { .virgl = false };
-FIXTURE_VARIANT_ADD(no_lost_wakeup_virtio, virtio_3d) { .virgl = true };
-
-FIXTURE(one_wakeup_virtio) { struct gpu gpu; };
-FIXTURE_VARIANT(one_wakeup_virtio) { bool virgl; };
-FIXTURE_SETUP(one_wakeup_virtio) { gpu_setup(_metadata, &self->gpu, variant->virgl); }
-FIXTURE_TEARDOWN(one_wakeup_virtio) { gpu_teardown(_metadata, &self->gpu); }
-FIXTURE_VARIANT_ADD(one_wakeup_virtio, virtio_2d) { .virgl = false };
-FIXTURE_VARIANT_ADD(one_wakeup_virtio, virtio_3d) { .virgl = true };
-
-FIXTURE(neutral_virtio) { struct gpu gpu; };
-FIXTURE_VARIANT(neutral_virtio) { bool virgl; };
-FIXTURE_SETUP(neutral_virtio) { gpu_setup(_metadata, &self->gpu, variant->virgl); }
-FIXTURE_TEARDOWN(neutral_virtio) { gpu_teardown(_metadata, &self->gpu); }
-FIXTURE_VARIANT_ADD(neutral_virtio, virtio_2d) { .virgl = false };
-FIXTURE_VARIANT_ADD(neutral_virtio, virtio_3d) { .virgl = true };
-
-FIXTURE(anycontext_virtio) { struct gpu gpu; };
-FIXTURE_VARIANT(anycontext_virtio) { bool virgl; };
-FIXTURE_SETUP(anycontext_virtio) { gpu_setup(_metadata, &self->gpu, variant->virgl); }
-FIXTURE_TEARDOWN(anycontext_virtio) { gpu_teardown(_metadata, &self->gpu); }
-FIXTURE_VARIANT_ADD(anycontext_virtio, virtio_2d) { .virgl = false };
-FIXTURE_VARIANT_ADD(anycontext_virtio, virtio_3d) { .virgl = true };
+VIRTIO_FIXTURE(exact_virtio);
+VIRTIO_FIXTURE(no_lost_wakeup_virtio);
+VIRTIO_FIXTURE(one_wakeup_virtio);
+VIRTIO_FIXTURE(neutral_virtio);
+VIRTIO_FIXTURE(anycontext_virtio);
 
 /* Neither readable nor writable until the device is done, and both from then. */
 /* For those who look, or for the requests, which may believe what they are woken with */

@@ -15,6 +15,7 @@ check_base "$base"
 plain_kernels harness-test
 need_tree "$base"
 kernel=$(variant_obj "$base" rework)/arch/x86/boot/bzImage
+need_space "${TMPDIR:-/tmp}" 2
 tmp=$(mktemp -d)
 # Runs that end early leave no results. Those of a run before are for make readme.
 results=$top/build/$base/log
@@ -38,7 +39,20 @@ refuses() {
 	fi
 }
 
-# The same with a command of the machine replaced: stub NAME 'script'
+# said WHAT STATUS WANTED PATTERN...: it ended with the status that was wanted, and
+# $tmp/out has something like each of these
+said() {
+	local pattern
+
+	[ "$2" = "$3" ] || { not_ok "$1 (status $2)" 40 <"$tmp/out"; return; }
+	for pattern in "${@:4}"; do
+		grep -qE -- "$pattern" "$tmp/out" ||
+			{ not_ok "$1 (nothing like '$pattern')" 40 <"$tmp/out"; return; }
+	done
+	ok "$1"
+}
+
+# With a command of the machine replaced: stub NAME 'script'
 stub() {
 	mkdir -p "$tmp/bin"
 	printf '#!/bin/sh\n%s\n' "$2" >"$tmp/bin/$1"

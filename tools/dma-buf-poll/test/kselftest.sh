@@ -14,12 +14,10 @@ base=${1:?usage: kselftest.sh BASE}
 check_base "$base"
 need_tree "$base"
 
-out=$top/build/$base
-src=$out/src
-install=$out/kselftest
-log=$out/log/kselftest-build.log
-mkdir -p "$out/log"
 lock "$base"
+out=$top/build/$base src=$top/build/$base/src
+install=$out/kselftest log=$out/log/kselftest-build.log
+mkdir -p "$out/log"
 # The stamp is for what make cannot see: a file that is gone, or a time that git has set.
 key=$({ (cd "$src" && find tools/testing/selftests/dma-buf -type f -print0 2>/dev/null |
 	LC_ALL=C sort -z | xargs -0 sha256sum)

@@ -79,6 +79,8 @@ fi
 
 # Everything that the patches are made of. The number is for those who change how: an
 # edited tree and another make tree is nothing that somebody has to decide.
+# The stamp keeps a hash of it: git knows what is in the tree, but not of which patches
+# and which version of this script that was made.
 mapfile -t inputs < <("$tools/tree/series.py" "$base" --files)
 [ ${#inputs[@]} -gt 0 ] || exit 1
 key="1 $(hash_files "${inputs[@]}" patches/topics)"
@@ -103,13 +105,23 @@ remove_trees() {
 	done
 }
 
+# How many GiB the tree takes, and kernels that are built in it: a package is a whole
+# kernel, and KSRC may be just a part of one, as in refresh-test.sh.
+tree_needs() {
+	local from=$out/ksrc.git
+
+	[ "$kind" != package ] || { echo 5; return; }
+	[ "$kind" != git ] || from=$path
+	git -C "$from" ls-tree -r -l "$commit" | awk '{ size += $4 } END { print 1 + int(size * 3 / 2 ^ 30) }'
+}
+
 # The whole base in one commit, and its files around it with the times they have:
 # what was built from them stays good.
 base_tree() {
 	local part=$src.part package deb kept=$cache/git/${id#package }
 
 	say "composing build/$base/src from $id"
-	need_space "$out" 5
+	need_space "$out" "$(tree_needs)"
 	rm -rf "$part"
 	mkdir -p "$part"
 	case $kind in

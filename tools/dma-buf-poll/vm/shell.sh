@@ -7,10 +7,7 @@
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
-base=${1:?usage: shell.sh BASE VARIANT}
-variant=${2:?usage: shell.sh BASE VARIANT}
-check_base "$base"
-check_variant "$variant" "$base"
+args_variant "shell.sh BASE VARIANT" "$@"
 [ -t 0 ] || die "make shell wants a terminal"
 args_end
 out=$top/build/$base

@@ -10,8 +10,6 @@ static void whole_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops whole_ops = {
-	.get_driver_name = a_name,
-	.get_timeline_name = a_name,
 	.release = whole_release,
 };
 
@@ -23,8 +21,6 @@ static void bare_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops bare_ops = {
-	.get_driver_name = a_name,
-	.get_timeline_name = a_name,
 	.release = bare_release,
 };
 
@@ -34,8 +30,6 @@ static void cached_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops cached_ops = {
-	.get_driver_name = a_name,
-	.get_timeline_name = a_name,
 	.release = cached_release,
 };
 
@@ -54,7 +48,5 @@ static void handed_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops handed_ops = {
-	.get_driver_name = a_name,
-	.get_timeline_name = a_name,
 	.release = handed_release,
 };

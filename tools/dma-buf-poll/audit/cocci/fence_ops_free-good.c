@@ -10,8 +10,6 @@ static void default_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops default_ops = {
-	.get_driver_name = a_name,
-	.get_timeline_name = a_name,
 	.release = default_release,
 };
 
@@ -23,8 +21,6 @@ static void waits_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops waits_ops = {
-	.get_driver_name = a_name,
-	.get_timeline_name = a_name,
 	.release = waits_release,
 };
 
@@ -41,8 +37,6 @@ static void called_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops called_ops = {
-	.get_driver_name = a_name,
-	.get_timeline_name = a_name,
 	.release = called_release,
 };
 

@@ -31,8 +31,6 @@ static void ring_fence_release(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops ring_fence_ops = {
-	.get_driver_name = ring_name,
-	.get_timeline_name = ring_name,
 	.enable_signaling = ring_fence_enable_signaling,
 	.release = ring_fence_release,
 };

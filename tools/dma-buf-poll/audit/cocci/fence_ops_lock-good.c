@@ -28,8 +28,6 @@ static bool ring_fence_enable_signaling(struct dma_fence *f)
 }
 
 static const struct dma_fence_ops ring_fence_ops = {
-	.get_driver_name = ring_name,
-	.get_timeline_name = ring_name,
 	.enable_signaling = ring_fence_enable_signaling,
 	.signaled = ring_fence_signaled,
 };

@@ -39,8 +39,6 @@ static void ring_fence_release_work(struct work_struct *work)
 }
 
 static const struct dma_fence_ops ring_fence_ops = {
-	.get_driver_name = ring_name,
-	.get_timeline_name = ring_name,
 	.enable_signaling = ring_fence_enable_signaling,
 	.release = ring_fence_release,
 };

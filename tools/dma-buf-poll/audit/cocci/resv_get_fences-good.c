@@ -26,11 +26,9 @@ static int walked_twice(struct dma_resv *resv)
 {
 	struct dma_fence **fences;
 	unsigned int i, n;
-	int ret;
 
-	ret = dma_resv_get_fences(resv, DMA_RESV_USAGE_READ, &n, &fences);
-	if (ret)
-		return ret;
+	if (dma_resv_get_fences(resv, DMA_RESV_USAGE_READ, &n, &fences))
+		return -ENOMEM;
 	for (i = 0; i < n; i++)
 		dma_fence_enable_sw_signaling(fences[i]);
 	for (i = 0; i < n; i++) {
