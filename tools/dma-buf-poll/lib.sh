@@ -326,7 +326,7 @@ ok() {
 }
 
 # not_ok WHAT [LINES]: stdin says why; the first LINES of it are shown. Never the
-# end of a pipe: that would not be counted. All of stdin is read: who writes there
+# end of a pipe: that would not be counted. All of stdin is read: whoever writes there
 # would end with SIGPIPE, and everything with it.
 not_ok() {
 	tell 'not ok' "$1"

@@ -9,7 +9,7 @@ table, contract line by contract line, and what each of them costs.
 report.py --count BASE NAME prints what failed in build/BASE/log/selftest-NAME, and
 the numbers of it.
 
-report.py --tests BASE prints a line for each test on each series, then one for
+report.py --tests BASE prints a line for each test on each variant, then one for
 each thing the stock kernel is known to do wrong or right: if the tests do not
 see that any more it is the tests that are broken. Ends with N passed, N failed,
 N skipped.
@@ -20,7 +20,7 @@ promises, see the file promises.
 report.py --readme BASE puts the lines of the contract, the figures that differ
 between the variants, and the costs into README.md, between its marks.
 
-The status is 0 only if no test failed that a series promises, and its guest ended
+The status is 0 only if no test failed that a variant promises, and its guest ended
 as it should.
 
 run.sh, test.sh, test-debug.sh, igt.sh and make readme call it; steps.py,
