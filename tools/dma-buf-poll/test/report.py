@@ -20,7 +20,7 @@ promises, see the file promises.
 report.py --readme BASE puts the lines of the contract, the figures that differ
 between the variants, and the costs into README.md, between its marks.
 
-The status is 0 only if no test failed that a variant promises, and its guest ended
+The status is 0 only if no test failed that a series promises, and its guest ended
 as it should.
 
 run.sh, test.sh, test-debug.sh, igt.sh and make readme call it; steps.py,
