@@ -61,7 +61,7 @@ kselftest: tree
 	@$(T)/test/kselftest.sh '$(BASE)'
 
 ##@ The main jobs:
-## from nothing to the table: the stock kernel beside each series
+## from nothing to the table: the stock kernel beside each variant
 run = test/run.sh '$(BASE)'
 run: args-run kernels
 	@$(T)/$(run)
@@ -166,7 +166,7 @@ igt = igt/igt.sh '$(BASE)' '$(VARIANT)' $(foreach s,$(SUBTESTS),'$(s)')
 igt: args-igt deps-igt kernel-$(VARIANT) kselftest
 	@$(T)/$(igt)
 
-## the tests IGT has already, stock against series
+## the tests IGT has already, stock against rework
 igt-stock = igt/igt-stock.sh '$(BASE)' $(foreach s,$(TESTS),'$(s)')
 igt-stock: args-igt-stock deps-igt kernel-stock kernel-rework
 	@$(T)/$(igt-stock)

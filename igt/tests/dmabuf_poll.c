@@ -393,7 +393,7 @@ static int try_export(int fd, bool write)
 
 static void require_sync_files(int fd)
 {
-	/* who knows the ioctl complains about the descriptor */
+	/* a kernel that knows the ioctl complains about the descriptor */
 	igt_require_f(try_import(fd, -1, true) != -ENOTTY,
 		      "this kernel imports no sync_file into a dma-buf\n");
 }

@@ -52,18 +52,8 @@ check_variant() {
 	esac
 }
 
-# args_variant USAGE [BASE [VARIANT]]: the arguments that most scripts begin with. Sets
-# $base, $variant, and $name, which is the variant with its flavour.
-args_variant() {
-	[ $# -ge 3 ] || die "usage: $1"
-	base=$2 variant=$3
-	check_base "$base"
-	check_variant "$variant" "$base"
-	name=$(flavour "$variant")
-}
-
-# check_other BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
-check_other() {
+# check_series BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
+check_series() {
 	check_variant "$2" "$1"
 	[ "$2" != stock ] ||
 		die "$3 has the stock kernel beside another: say VARIANT=rework, or another of $(variants "$1")"
@@ -88,6 +78,16 @@ variant_obj() {
 # for no more than that at first, before anything is built.
 args_end() {
 	[ -z "${ARGS_ONLY-}" ] || exit 0
+}
+
+# args_variant USAGE [BASE [VARIANT]]: the arguments that most scripts begin with. Sets
+# $base, $variant, and $name, which is the variant with its flavour.
+args_variant() {
+	[ $# -ge 3 ] || die "usage: $1"
+	base=$2 variant=$3
+	check_base "$base"
+	check_variant "$variant" "$base"
+	name=$(flavour "$variant")
 }
 
 # check_flag NAME VALUE: an option of make that is on, off, or a mistake
@@ -326,7 +326,7 @@ ok() {
 }
 
 # not_ok WHAT [LINES]: stdin says why; the first LINES of it are shown. Never the
-# end of a pipe: that would not be counted. All of stdin is read: who writes there
+# end of a pipe: that would not be counted. All of stdin is read: whoever writes there
 # would end with SIGPIPE, and everything with it.
 not_ok() {
 	tell 'not ok' "$1"

@@ -15,21 +15,21 @@
 . "${BASH_SOURCE%/*}/../lib.sh"
 
 base=${1:?usage: bench.sh BASE VARIANT}
-other=${2:?usage: bench.sh BASE VARIANT}
+series=${2:?usage: bench.sh BASE VARIANT}
 [ $# = 2 ] || die "bench.sh takes one BASE and one VARIANT"
 check_base "$base"
-check_other "$base" "$other" bench
+check_series "$base" "$series" bench
 plain_kernels bench
 args_end
 
-framed=(stock "$other")
-case "$other $(variants "$base") " in
+framed=(stock "$series")
+case "$series $(variants "$base") " in
 'rework '*' fixes '*) framed+=(fixes) ;;
 esac
 
 build=$top/build/$base
 out=$build/bench
-[ "$other" = rework ] || out+=-$other
+[ "$series" = rework ] || out+=-$series
 files=()
 for program in poll_bench poll_frames; do
 	files+=(--file "$build/kselftest/dma-buf/$program:$program")
@@ -79,7 +79,7 @@ run() {
 }
 
 for pass in 1 2; do
-	for variant in stock "$other"; do
+	for variant in stock "$series"; do
 		run "$variant" "$pass" icount --accel icount -- \
 			"/poll_bench -i poll signals wait export syncobj"
 		run "$variant" "$pass" smp --accel tcg --smp 4 -- \
@@ -91,7 +91,7 @@ for pass in 1 2; do
 done
 
 # Does a poll of an idle buffer write what other CPUs read?
-for variant in stock "$other"; do
+for variant in stock "$series"; do
 	say "tracing the $base $variant kernel: what a poll of an idle buffer executes"
 	"$tools/bench/idle_stores.py" "$base" "$variant" >"$out/$variant-idle-1.results"
 done
@@ -120,15 +120,15 @@ sizes() {
 		"$((text + $(symbols "$dir/dma-resv.o" tT) - $(symbols "$stock/dma-resv.o" tT)))"
 	"$tools/kernel/cost.sh" "$base" "$1" | sed -n 's/^sizeof\.dma_buf.*/# result: &\tbytes/p'
 }
-for variant in stock "$other"; do
+for variant in stock "$series"; do
 	sizes "$variant" >"$out/$variant-size-1.results"
 done
 
 {
 	cat "$build/base.id"
-	git -C "$(variant_src "$base" "$other")" rev-parse HEAD
+	git -C "$(variant_src "$base" "$series")" rev-parse HEAD
 	"${CC:-gcc}" --version | sed -n 1p
 	qemu-system-x86_64 --version | sed -n 1p
 } >"$out/what"
 
-"$tools/bench/bench_report.py" "$base" "$other"
+"$tools/bench/bench_report.py" "$base" "$series"

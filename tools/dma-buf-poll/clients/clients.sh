@@ -17,7 +17,7 @@ base=${1:?usage: clients.sh BASE VARIANT [CLIENT]...}
 other=${2:?usage: clients.sh BASE VARIANT [CLIENT]...}
 shift 2
 check_base "$base"
-check_other "$base" "$other" clients
+check_series "$base" "$other" clients
 [ "$(base_field "$base" 4)" = all ] ||
 	die "clients: the series for $base does not promise a quiet poll, and has no ioctl to give a buffer any fence"
 plain_kernels clients

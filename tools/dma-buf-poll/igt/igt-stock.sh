@@ -4,7 +4,7 @@
 # igt-stock.sh BASE [TEST]...: the tests IGT has already, on both kernels
 #
 # Runs Debian sid's prebuilt igt-gpu-tools-tests in a guest, first with the
-# stock kernel and then with the series, and prints what differs: nothing
+# stock kernel and then with rework, and prints what differs: nothing
 # should. The packages, and what they depend on down to the C library, are
 # unpacked into build/igt-sid, a root of their own that the guest mounts
 # read-only over 9p. Ends with N passed, N failed, N skipped; a subtest that
@@ -126,15 +126,15 @@ for attempt in 1 2 3 4; do
 	done
 done
 
-echo "# $package $(cat "$sysroot/.version"), stock against series on $base:"
-LC_ALL=C diff -U0 --label stock --label series \
+echo "# $package $(cat "$sysroot/.version"), stock against rework on $base:"
+LC_ALL=C diff -U0 --label stock --label rework \
 	"$log/igt-stock-stock.tsv" "$log/igt-stock-rework.tsv" || :
 
 rows() { awk -F'\t' '{ print $1 " " $2 "\t" $3 }' "$log/igt-stock-$1.tsv" | LC_ALL=C sort -t $'\t' -k1,1; }
 
-while IFS=$'\t' read -r name stock series; do
-	if [ "$stock" != "$series" ]; then
-		not_ok "$name: $stock on stock, $series on the series" </dev/null
+while IFS=$'\t' read -r name stock rework; do
+	if [ "$stock" != "$rework" ]; then
+		not_ok "$name: $stock on stock, $rework on rework" </dev/null
 	elif [[ $stock = SKIP* ]]; then
 		skip "$name" "on both"
 	else

@@ -44,6 +44,6 @@ else
 	say "warning: the size of struct dma_buf is not known: $(grep -m1 'error' "$tmp/log" || tail -n1 "$tmp/log")"
 fi
 
-# What somebody has to read who is asked to take it. Tests are no part of the cost.
+# What whoever is asked to take it has to read. Tests are no part of the cost.
 git -C "$src" diff --numstat base -- drivers include fs ':!*/st-*' ':!*kunit*' ':!*/tests/*' ':!*/selftests/*' |
 	awk '{ more += $1; less += $2 } END { if (NR) printf "lines\t+%d/-%d\n", more, less }'

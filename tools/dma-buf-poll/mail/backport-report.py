@@ -29,7 +29,7 @@ def git(src, *args, **how):
 
 
 def key(patch):
-    """What a patch and its variants have in common"""
+    """What a patch and its ports have in common"""
     return os.path.join(patch.topic, os.path.basename(patch.path))
 
 
@@ -63,7 +63,7 @@ class Base:
         if mine.path == original.path:
             return "same"
         if mine.sections and not self.problems and self.applies(original):
-            self.problems.append(f"{mine.path} is a variant for nothing: {original.path} applies")
+            self.problems.append(f"{mine.path} is a port for nothing: {original.path} applies")
         return "own diff" if mine.holder is not mine else "own diff, own message"
 
     def version(self):

@@ -165,8 +165,8 @@ finds busy safety ODD "assertion violated calm" "one walk is enough while the li
 finds busy safety OTHER "assertion violated calm" "two walks agree, but not over the same list"
 finds busy safety LIST "assertion violated calm" "the list may be another one"
 finds busy safety EARLY_PUT "assertion violated calm" "a fence is put while it is in its slot"
-finds interrupt safety WAIT "assertion violated (walks" "an interrupt waits for who it has interrupted"
-finds look ends WAIT "non-progress cycle" "the look waits for who is not running"
+finds interrupt safety WAIT "assertion violated (walks" "an interrupt waits for whoever it has interrupted"
+finds look ends WAIT "non-progress cycle" "the look waits for whoever is not running"
 
 holds one safety "2 fences, 2 waiters, an adder, a closer"
 holds few ends "2 fences, a waiter, an adder, a closer: every run ends"

@@ -78,13 +78,8 @@ int xioctl(int fd, unsigned long request, void *arg)
 }
 
 const char * const line_names[LINES] = {
-	[EXACT] = "exact",
-	[NO_LOST_WAKEUP] = "no_lost_wakeup",
-	[ONE_WAKEUP] = "one_wakeup",
-	[QUIET] = "quiet",
-	[NEUTRAL] = "neutral",
-	[SHARED] = "shared",
-	[NAMES] = "names",
+	[EXACT] = "exact", [NO_LOST_WAKEUP] = "no_lost_wakeup", [ONE_WAKEUP] = "one_wakeup",
+	[QUIET] = "quiet", [NEUTRAL] = "neutral", [SHARED] = "shared", [NAMES] = "names",
 	[ANYCONTEXT] = "anycontext",
 };
 
@@ -702,7 +697,7 @@ int kernel_log_open(void)
 
 /*
  * Not for a lockup or a stall: a loaded machine may well report those. Nor for a
- * data race, which KCSAN finds anywhere in the kernel, whatever is tested: who
+ * data race, which KCSAN finds anywhere in the kernel, whatever is tested: whoever
  * runs the tests on such a kernel has to read the log.
  */
 static bool is_kernel_warning(const char *record)

@@ -22,7 +22,7 @@
 #define SLEEPERS	3
 #define MAX_FDS		3
 #define MAX_PARKED	2
-/* A relay: how often one fence follows the other, and who stands in between. */
+/* A relay: how often one fence follows the other, and how many fences stand in between. */
 #define RELAY_STEPS	24
 #define RELAY_CROWD	192
 
@@ -1219,7 +1219,7 @@ void end_world(void)
 	any_array = false;
 }
 
-/* Timelines are named after who opened them: only ours are to be counted. */
+/* Timelines are named after the process that opened them: only ours are to be counted. */
 void begin_world(void)
 {
 	char name[16];

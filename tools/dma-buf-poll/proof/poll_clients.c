@@ -2,7 +2,7 @@
 /*
  * How compositors, and the runtimes below them, wait for a dma-buf today.
  *
- * poll.c asks for each line of the contract on its own; here each test is one
+ * contract.c asks for each line of the contract on its own; here each test is one
  * whole pattern of use, and named after what it does:
  *
  *   - poll each plane with timeout 0, then watch the busy ones level-triggered,
@@ -16,7 +16,7 @@
  *   - register a descriptor edge-triggered for IN and OUT at once, as the
  *     runtimes of Go and Rust do with every file that they are given
  *
- * The fixtures are lines of the contract, as in poll.c.
+ * The fixtures are lines of the contract, as in contract.c.
  */
 #include <errno.h>
 #include <poll.h>

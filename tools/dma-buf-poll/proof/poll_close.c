@@ -3,9 +3,9 @@
  * Closing a dma-buf that is being polled.
  *
  * These are the tests that a kernel may not survive: stock 5.10 does not. They
- * are a program of their own so that those of poll.c need not go down with
+ * are a program of their own so that those of contract.c need not go down with
  * them. Each fixture belongs to the line of the contract that its name starts
- * with, see poll.c.
+ * with, see contract.c.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -94,7 +94,7 @@ static void check_close_after_one_poll(struct __test_metadata *_metadata,
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 
-	/* the next who gets that memory finds nothing left behind in it */
+	/* whoever gets that memory next finds nothing left behind in it */
 	ASSERT_EQ(0, dmabuf_create(&buf, on->exporter));
 	EXPECT_EQ(POLLIN | POLLOUT, wait_now(WAIT_POLL, buf.fd, POLLIN | POLLOUT));
 	dmabuf_destroy(&buf);

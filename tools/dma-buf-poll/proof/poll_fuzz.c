@@ -90,7 +90,7 @@ static int print_arg(char *to, enum arg arg, uint8_t value)
 	return type->words ? sprintf(to, "%s", type->words[value]) : sprintf(to, "%u", value);
 }
 
-/* It is what is printed like that. */
+/* The value that print_arg() prints as @word */
 static bool parse_arg(const char *word, enum arg arg, uint8_t *value)
 {
 	char shown[MAX_WORD];

@@ -12,10 +12,10 @@
  * poll(), which looks when it is called and when it is woken; epoll, which is
  * told to look with EPOLL_CTL_MOD; and requests of io_uring and aio. These look
  * when they are submitted, and after that take what they are woken with for the
- * answer, so here it is who wakes that has to look.
+ * answer, so here whoever wakes has to look.
  *
  * How the fences follow each other decides what a look can trip over: see
- * patterns[]. All results are of the line "exact" of the contract in poll.c.
+ * patterns[]. All results are of the line "exact" of the contract in contract.c.
  */
 #include <errno.h>
 #include <poll.h>
@@ -58,7 +58,7 @@ static const struct pattern {
 	unsigned int timelines;
 	/*
 	 * Read fences that stay pending, between the slots of the first timeline
-	 * and of the second. For who looks at write fences these are a long way
+	 * and of the second. For whoever looks at write fences these are a long way
 	 * from one slot to the other, in either direction.
 	 */
 	unsigned int reads;

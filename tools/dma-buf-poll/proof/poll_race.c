@@ -94,7 +94,7 @@ struct timeline {
 /* Those to be signaled by whoever takes them. */
 static atomic_uintptr_t pool[POOL];
 
-/* A child must not be the one who closes a timeline: see sw_sync_end(). */
+/* A child must not be the last to close a timeline: see sw_sync_end(). */
 static pthread_rwlock_t ends = PTHREAD_RWLOCK_INITIALIZER;
 
 /* The fences that were added last, for the watchdog to tell of. */
@@ -1132,7 +1132,7 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	ksft_set_plan(ARRAY_SIZE(judged));
 
-	/* timelines are named after who opened them: only ours are to be counted */
+	/* timelines are named after the process that opened them: only ours are to be counted */
 	snprintf(name, sizeof(name), "race.%d", getpid());
 	prctl(PR_SET_NAME, name);
 	log = kernel_log_open();

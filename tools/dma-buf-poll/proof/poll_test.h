@@ -61,7 +61,7 @@ static inline int begin_test(struct __test_metadata *_metadata, const struct pla
 	if (missing)
 		SKIP_TEST("%s", missing);
 
-	/* timelines of sw_sync are named after who opened them */
+	/* timelines of sw_sync are named after the process that opened them */
 	snprintf(name, sizeof(name), "poll.%d", getpid());
 	prctl(PR_SET_NAME, name);
 	return kernel_log_open();
@@ -99,7 +99,7 @@ static inline void poll_test_teardown(struct __test_metadata *_metadata,
 #define VGEM_SW_SYNC		{ EXPORTER_VGEM, FENCES_SW_SYNC }
 #define VGEM_VGEM		{ EXPORTER_VGEM, FENCES_VGEM }
 
-/* Tests with fences that are imported: those of vgem cannot be. */
+/* Tests whose fences vgem would refuse to attach: they are imported. */
 #define POLL_FIXTURE_IMPORT(name)						\
 FIXTURE(name) { struct poll_test t; };						\
 FIXTURE_VARIANT(name) { struct place on; };					\

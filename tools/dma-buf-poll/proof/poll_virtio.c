@@ -7,9 +7,9 @@
  * pending, and nothing is lost: it comes when it is let go. So a test holds it,
  * submits, looks and waits as it likes, and lets it go.
  *
- * The variants are 2D, where the creation of a resource is what there is to
+ * The variants of the fixtures are 2D, where the creation of a resource is what there is to
  * wait for, and 3D, where commands for virgl are. The names of the fixtures are
- * those of poll.c.
+ * those of contract.c.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -15,7 +15,6 @@ check_base "$base"
 plain_kernels harness-test
 need_tree "$base"
 kernel=$(variant_obj "$base" rework)/arch/x86/boot/bzImage
-need_space "${TMPDIR:-/tmp}" 2
 tmp=$(mktemp -d)
 # Runs that end early leave no results. Those of a run before are for make readme.
 results=$top/build/$base/log
@@ -23,6 +22,8 @@ for file in "$results"/selftest-rework.{results,console}; do
 	[ ! -f "$file" ] || cp -p "$file" "$tmp/"
 done
 trap 'for file in "$tmp"/selftest-rework.*; do [ ! -f "$file" ] || cp -p "$file" "$results/"; done; rm -rf "$tmp"' EXIT
+
+need_space "$tmp" 2
 
 # refuses WHAT PATTERN COMMAND...: it fails, with one error line that matches
 refuses() {

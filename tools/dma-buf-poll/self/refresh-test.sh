@@ -137,7 +137,7 @@ M patches/$tree/series"
 in_copy reset -q --hard HEAD^
 again
 
-# A patch of another base that is changed here becomes a variant.
+# A patch of another base that is changed here becomes a port.
 for tree in $(bases); do
 	shared=$(sed -n 's,^\.\./,,p' "$copy/patches/$tree/series" | sed -n 1p)
 	[ -z "$shared" ] || [ ! -d "$tmp/ksrc-$tree" ] || break
@@ -148,14 +148,14 @@ if [ -n "$shared" ]; then
 	# shellcheck disable=SC2016
 	edit "$(in_tree log --reverse --format=%s base..series | sed -n 1p)" \
 		'sed -i "1a/* Here only. */" "$(git diff-tree --no-commit-id -r --name-only HEAD | sed -n 1p)"'
-	variant=patches/$tree/${shared#*/}
-	folds "refresh: a patch of another base becomes a variant where it has changed" \
-"A $variant
+	port=patches/$tree/${shared#*/}
+	folds "refresh: a patch of another base becomes a port where it has changed" \
+"A $port
 M patches/$tree/series"
-	if [ "$(head -n1 "$copy/$variant")" = "Message: $shared" ]; then
+	if [ "$(head -n1 "$copy/$port")" = "Message: $shared" ]; then
 		ok "refresh: which takes its message from there"
 	else
-		not_ok "refresh: which takes its message from there" <"$copy/$variant"
+		not_ok "refresh: which takes its message from there" <"$copy/$port"
 	fi
 	again
 else

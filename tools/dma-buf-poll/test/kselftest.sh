@@ -14,10 +14,12 @@ base=${1:?usage: kselftest.sh BASE}
 check_base "$base"
 need_tree "$base"
 
-lock "$base"
-out=$top/build/$base src=$top/build/$base/src
-install=$out/kselftest log=$out/log/kselftest-build.log
+out=$top/build/$base
+src=$out/src
+install=$out/kselftest
+log=$out/log/kselftest-build.log
 mkdir -p "$out/log"
+lock "$base"
 # The stamp is for what make cannot see: a file that is gone, or a time that git has set.
 key=$({ (cd "$src" && find tools/testing/selftests/dma-buf -type f -print0 2>/dev/null |
 	LC_ALL=C sort -z | xargs -0 sha256sum)

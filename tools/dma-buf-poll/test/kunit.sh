@@ -44,7 +44,7 @@ options=(DEBUG_LIST KASAN
 grep -q 'select ARCH_NO_PREEMPT$' "$src/arch/um/Kconfig" ||
 	options+=(PROVE_LOCKING DEBUG_ATOMIC_SLEEP)
 set=()
-[ ! -f "$src/drivers/dma-buf/st-dma-buf-poll-proof.c" ] || options+=(DMABUF_POLL_PROOF_KUNIT_TEST)
+[ ! -f "$src/drivers/dma-buf/st-dma-buf-poll-proof.h" ] || options+=(DMABUF_POLL_PROOF_KUNIT_TEST)
 for option in DEBUG_KERNEL "${options[@]}"; do
 	set+=(--kconfig_add "CONFIG_$option=y")
 done

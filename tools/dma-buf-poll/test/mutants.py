@@ -22,6 +22,7 @@ calls it.
 
 import fcntl
 import fnmatch
+import glob
 import hashlib
 import json
 import os
@@ -259,7 +260,7 @@ class Bench:
         self.over = False
 
     def make(self, obj, mutants, *what):
-        """Build in an object tree, and name who does not"""
+        """Build in an object tree, and name those that do not"""
         log = os.path.join(self.dir, f"built-{os.path.basename(obj)}.log")
         with open(log, "w", encoding="utf-8") as target:
             status = subprocess.run(
@@ -279,6 +280,7 @@ class Bench:
         """All of them into one kernel, in the object tree of that name, from a copy of that"""
         key = digest(*originals.values(), *(m.text for m in mutants), read(self.out, "tree.stamp"),
                      json.dumps([m.number for m in mutants]))
+        # make cannot tell: the sources are put back once it has compiled them.
         stamp = os.path.join(self.dir, "built-" + name)
         obj = os.path.join(self.src, name)
         if os.path.exists(stamp) and read(stamp) == key and os.path.isdir(obj):
@@ -585,9 +587,8 @@ def main():
     originals = {path: read(bench.src, path) for path in HEADERS}
     selftests = os.path.join(TOOLS, "proof")
     tests = digest(*originals.values(), read(bench.src, DIR, "st-dma-buf-poll.c"),
-                   read(TOOLS, "proof/kunit/st-dma-buf-poll-proof.c"),
-                   *(read(selftests, name) for name in sorted(os.listdir(selftests))
-                     if name.endswith((".c", ".h"))))
+                   *(read(name) for name in sorted(glob.glob(selftests + "/*.[ch]") +
+                                                   glob.glob(selftests + "/kunit/*-proof*.[ch]"))))
 
     fitting = []
     for mutant in mutants:

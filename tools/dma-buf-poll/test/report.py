@@ -9,7 +9,7 @@ table, contract line by contract line, and what each of them costs.
 report.py --count BASE NAME prints what failed in build/BASE/log/selftest-NAME, and
 the numbers of it.
 
-report.py --tests BASE prints a line for each test on each series, then one for
+report.py --tests BASE prints a line for each test on each variant, then one for
 each thing the stock kernel is known to do wrong or right: if the tests do not
 see that any more it is the tests that are broken. Ends with N passed, N failed,
 N skipped.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# run.sh BASE: boot the stock kernel and that of each series, and put them side by side
+# run.sh BASE: boot the stock kernel and that of each variant, and put them side by side
 #
 # Takes the kernels and the kselftest of BASE; leaves what cost.sh says and the table in
 # build/BASE/log. Called by make run, and by test.sh.

@@ -14,7 +14,7 @@ in build/BASE/steps, by the hash of its code, the tests and the configuration, s
 that only what is new is built and booted; a step whose kernel is the same as that
 of another one has its results.
 
-A test that a series promises and that passed once must not fail later, and figures
+A test that a variant promises and that passed once must not fail later, and figures
 that say how often something happens must not rise. What seems to be worse is run
 again, twice at most, and so is what was better before: that may have been luck. The
 status is 1 if something is.
@@ -50,7 +50,7 @@ BENCH = ("poll.pipe", "poll.idle.in", "poll.busy.in", "poll.watchers.256", "wait
 ATTEMPTS = 3
 WIDTH = 118
 
-# line of the contract, what the test says, label, and for which series it must not rise
+# line of the contract, what the test says, label, and for which variant it must not rise
 ALL = ("fixes", "rework", "classic")
 FIGURES = (
     ("one_wakeup", "wake-ups of one poll for 64 fence(s) signaled in order",
@@ -366,11 +366,11 @@ class Steps:
             if state == "fail" and old and old[0] == "pass" and name in promises:
                 step.worse[name] = f"passed at step {old[1].number}"
                 step.better[name] = old[1]
-        series = report.promises_of(self.base)[self.variant(step)]
+        promised = report.promises_of(self.base)[self.variant(step)]
         for line, what, _, judged in FIGURES:
             name = f"{line}.{what}"
             value, old = step.data["figures"].get(name), figures.get(name)
-            if series in judged and value is not None and old and value > old[0]:
+            if promised in judged and value is not None and old and value > old[0]:
                 step.worse[name] = f"{value}, and was {old[0]} at step {old[1].number}"
                 step.better[name] = old[1]
         for name in step.worse:

@@ -74,7 +74,7 @@ mail() {
 
 # What goes where, and what holds there: for all bases together.
 backports() {
-	tell_status "every base holds what it promises, and no variant is needless" "$tools/mail/backport-report.py"
+	tell_status "every base holds what it promises, and no port is needless" "$tools/mail/backport-report.py"
 }
 
 for base in "${list[@]}"; do

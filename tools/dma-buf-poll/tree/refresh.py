@@ -6,7 +6,7 @@ The opposite of compose.sh: the files that the commits of the branch "series" ad
 go to the repository as they are at its end, all else to patches/BASE as git
 format-patch writes it. What has not changed stays as it is, byte for byte: a patch
 that still gives what the commit has is not written anew, and one that belongs to
-another base is still named by its path. If it has changed, it becomes a variant of
+another base is still named by its path. If it has changed, it becomes a port of
 its own in patches/BASE. A new commit belongs to the topic of the one before it, or
 to one that the base has not had so far: where somebody puts the tag topic/NAME.
 
@@ -215,7 +215,7 @@ def fold(stage, base, topic, commit, mapping, others):
             return old.path
         path = f"patches/{base}/{old.topic}/{os.path.basename(old.path)}"
         if path != old.path and os.path.exists(os.path.join(stage, path)):
-            raise Wrong(f"{base}: {old.path} needs a variant, but there is a {path} that the series does not name")
+            raise Wrong(f"{base}: {old.path} needs a port, but there is a {path} that the series does not name")
 
     head, rest = commit.mail()
     if same_message and same_own and old.holder.path != path:
@@ -259,7 +259,7 @@ def write_series(stage, base, was, now):
             before.append(line)
     out = comments.get(was[0], []) if was and was[0] not in now else []
     for path in now:
-        # A variant takes the place, and the comment, of what it was made from
+        # A port takes the place, and the comment, of what it was made from
         old = path if path in comments else next(
             (p for p in comments if p not in now and p.split("/")[-2:] == path.split("/")[-2:]), None)
         out += [line for line in comments.get(old, []) if line not in out or not line]

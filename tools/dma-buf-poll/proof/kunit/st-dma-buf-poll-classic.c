@@ -51,7 +51,7 @@ struct st_fence {
 	unsigned int enabled;	/* calls of enable_signaling */
 	bool done;		/* what ->signaled reports */
 	bool hardirq;		/* the timer ran in hard interrupt context */
-	bool signaling;		/* being signaled by who has no reference */
+	bool signaling;		/* being signaled by whoever has no reference */
 	bool *released_early;	/* set if freed meanwhile */
 	struct hrtimer timer;
 };
