@@ -17,22 +17,19 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define ARRAY_SIZE(a)	((int)(sizeof(a) / sizeof((a)[0])))
 
 struct option;
-enum igt_log_level { IGT_LOG_DEBUG, IGT_LOG_INFO, IGT_LOG_WARN };
 
 /* the runner */
 int igt_subtest_init_parse_opts(int *argc, char **argv, const char *short_opts,
 				const struct option *long_opts, const char *help,
 				int (*handler)(int opt, int index, void *data), void *data);
 void igt_exit(void) __attribute__((noreturn));
-bool __igt_fixture(void);
-void __igt_fixture_complete(void);
 bool __igt_run_subtest(const char *name, const char *file, const int line);
 extern jmp_buf igt_subtest_jmpbuf;
-void igt_describe_f(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void igt_success(void);
 void __igt_skip_check(const char *file, const int line, const char *func, const char *check,
 		      const char *fmt, ...)
@@ -40,9 +37,17 @@ void __igt_skip_check(const char *file, const int line, const char *func, const 
 void __igt_fail_assert(const char *domain, const char *file, const int line, const char *func,
 		       const char *assertion, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 6, 7)));
-void igt_log(const char *domain, enum igt_log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void igt_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 const char *igt_debugfs_mount(void);
+uint64_t igt_nsec_elapsed(struct timespec *start);
+extern int (*igt_ioctl)(int fd, unsigned long request, void *arg);
+
+/* buffers */
+uint32_t kmstest_dumb_create(int fd, int width, int height, int bpp, unsigned int *stride,
+			     uint64_t *size);
+int prime_handle_to_fd_for_mmap(int fd, uint32_t handle);
+uint32_t prime_fd_to_handle(int fd, int dma_buf_fd);
+void gem_close(int fd, uint32_t handle);
 
 #define IGT_TEST_DESCRIPTION(text)	const char *__igt_test_description = text
 
@@ -58,11 +63,6 @@ static void compat_subtests(void);
 	static void compat_subtests(void)
 
 /* Whatever fails or skips in there comes back through the jump buffer. */
-#define igt_fixture()								\
-	for (volatile bool compat_over = false;					\
-	     !compat_over && __igt_fixture() && !sigsetjmp(igt_subtest_jmpbuf, 1); \
-	     compat_over = true, __igt_fixture_complete())
-
 #define igt_subtest_f(...)							\
 	for (char compat_name[128];						\
 	     snprintf(compat_name, sizeof(compat_name), __VA_ARGS__),		\
@@ -70,8 +70,7 @@ static void compat_subtests(void);
 	     !sigsetjmp(igt_subtest_jmpbuf, 1);					\
 	     igt_success())
 
-#define igt_describe(text)	igt_describe_f("%s", text)
-#define igt_info(...)		igt_log(NULL, IGT_LOG_INFO, __VA_ARGS__)
+#define igt_seconds_elapsed(start)	(igt_nsec_elapsed(start) / 1000000000)
 
 #define igt_require_f(condition, ...)						\
 	do {									\

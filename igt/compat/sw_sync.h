@@ -9,7 +9,6 @@
 
 void igt_require_sw_sync(void);
 int sw_sync_timeline_create(void);
-int sw_sync_timeline_create_fence(int timeline, uint32_t seqno);
 void sw_sync_timeline_inc(int timeline, uint32_t count);
 
 #endif /* DMABUF_POLL_COMPAT_SW_SYNC_H */

@@ -33,6 +33,11 @@ uring_add|liburing poll_add|uring|add
 uring_multishot|liburing multishot|uring|multishot
 uring_timeout|liburing, linked timeout|uring|timeout
 uring_cancel|liburing, cancel|uring|cancel
+uring_planes|liburing poll_add, no second look|uring|planes
+epoll_oneshot|epoll ONESHOT, MOD of what is left|pattern|oneshot
+epoll_edges|epoll ET of both, readiness cleared|pattern|edges
+poll_swapchain|one poll over a swapchain|pattern|swapchain
+ppoll_set|ppoll over a set that changes|pattern|set
 python_selectors|Python selectors|loop_selectors.py|
 python_asyncio|Python asyncio|loop_asyncio.py|
 go_netpoll|Go os.NewFile|netpoll|
@@ -74,6 +79,7 @@ missing() {
 		fi
 		make_one client.py
 		;;
+	pattern) ;;
 	netpoll|idle)
 		if ! command -v go >/dev/null; then
 			echo "no go here: apt-get install golang-go"

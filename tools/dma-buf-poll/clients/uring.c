@@ -5,6 +5,9 @@
  *           uring timeout    a poll_add for each with a linked timeout
  *           uring cancel     a poll_add for each; whenever one completes
  *                            another is cancelled, and added again
+ *           uring planes     each two buffers are the planes of one: a poll_add for
+ *                            each, and when both have completed both are ready.
+ *                            Nobody looks again
  *
  * A request completes once, whatever it meets on its way: with an event, or
  * cancelled, or timed out, never with two of them and never with none.
@@ -15,9 +18,9 @@
 
 #include "client.h"
 
-enum mode { ADD, MULTISHOT, TIMEOUT, CANCEL };
+enum mode { ADD, MULTISHOT, TIMEOUT, CANCEL, PLANES };
 
-static const char * const mode_names[] = { "add", "multishot", "timeout", "cancel" };
+static const char * const mode_names[] = { "add", "multishot", "timeout", "cancel", "planes" };
 
 /* What a completion is of; its buffer is in the low bits. */
 enum what {
@@ -168,6 +171,13 @@ static void poll_completed(int n, const struct io_uring_cqe *cqe)
 	}
 	if (!more)
 		state[n] = was == CANCELLING ? FIRED : IDLE;
+	if (mode == PLANES) {
+		if (state[n ^ 1] == IDLE) {
+			say("ready %d", n);
+			say("ready %d", n ^ 1);
+		}
+		return;
+	}
 	early[n] = !buffer_is_ready(n);
 	if (early[n] && state[n] == IDLE)
 		watch(n);
@@ -266,7 +276,7 @@ int main(int argc, char **argv)
 	int command = 0, n;
 
 	while (argc > 1 && strcmp(argv[1], mode_names[mode])) {
-		if (++mode > CANCEL)
+		if (++mode > PLANES)
 			die("no such mode");
 	}
 	if (io_uring_queue_init(256, &ring, 0))

@@ -71,7 +71,7 @@ build_in_tree() {
 build_with_library() {
 	binary=$out/igt/$test
 	mkdir -p "$out/igt"
-	gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-clobbered -Wno-sign-compare \
+	gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-clobbered -Wno-sign-compare -Wno-unused-parameter \
 		-Wdeclaration-after-statement -D_GNU_SOURCE -I "$top/igt/compat" \
 		-I "$out/kselftest-obj/usr/include/drm" \
 		-idirafter "$out/kselftest-obj/usr/include" \
