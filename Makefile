@@ -202,8 +202,8 @@ backport-report: deps-build
 	@$(T)/mail/backport-report.py
 
 ##@ To change it:
-## put the tables of the last make run, bench, clients and audit into README.md
-## and the documents
+## put the tables of the last make run, bench, clients, igt and audit into
+## README.md and the documents
 readme:
 	@$(T)/documents.py '$(BASE)'
 

@@ -5,7 +5,7 @@
  *   pattern oneshot    each two buffers are the planes of one. An epoll reports a
  *                      plane once; what has reported is taken out, what is left is
  *                      armed again, and the last one ends it
- *   pattern swapchain  one poll for OUT over all that is waited for
+ *   pattern swapchain  one poll for OUT, which is never ready before IN, over all
  *   pattern set        ppoll over half of the buffers: for each that is ready and
  *                      goes, another one comes
  *   pattern edges      a runtime registers each file once, edge-triggered for both

@@ -7,7 +7,8 @@
 # declarations of igt/compat, or in a copy of the IGT tree IGT_SRC. Each subtest
 # is a process and a line of its own; should one of them take the kernel with it
 # the rest goes on in another guest. SUBTEST may be a pattern; without one all
-# are run that the variant promises on this base, all of them on the stock kernel.
+# are run that the variant promises on this base, all of them on the stock kernel; what
+# they said is left in build/BASE/log/igt-VARIANT.tsv, for make readme.
 # Ends with N passed, N failed, N skipped.
 #
 # Takes the kernel and what kselftest.sh built; make igt calls it.
@@ -133,11 +134,14 @@ fi
 
 # judge SUBTEST STATUS WHY
 judge() {
+	local state why=$3
+
 	case $2 in
-	0) ok "$1" ;;
-	77) skip "$1" "${3:-it does not say why}" ;;
-	*) not_ok "$1: ${3:-ended with status $2}" </dev/null ;;
+	0) state=ok why='' ; ok "$1" ;;
+	77) state=skip why=${3:-it does not say why}; skip "$1" "$why" ;;
+	*) state='not ok' why=${3:-ended with status $2}; not_ok "$1: $why" </dev/null ;;
 	esac
+	printf '%s\t%s\t%s\n' "$1" "$state" "$why" >>"$log.tsv.new"
 }
 
 # A guest that runs the subtests in $wanted, and takes from there what it ran
@@ -207,6 +211,7 @@ run_guest() {
 	wanted=()
 }
 
+rm -f "$log.tsv.new"
 say "running ${#wanted[@]} subtests of IGT's $test on $base $name${virgl[0]:+, with virgl}"
 guests=0
 while [ ${#wanted[@]} -gt 0 ] && [ $guests -lt 8 ]; do
@@ -216,4 +221,7 @@ done
 for subtest in "${wanted[@]}"; do
 	judge "$subtest" 1 "not reached: $guests guests died before it"
 done
+if [ $# = 0 ] && [ "$REPEAT" = 1 ]; then
+	mv "$log.tsv.new" "$log.tsv"
+fi
 verdict && [ "$passed" -gt 0 ]

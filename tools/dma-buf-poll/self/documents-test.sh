@@ -44,7 +44,7 @@ table_has() {
 }
 
 documents_say "readme leaves out what has not run" 0 '^README.md: table$' \
-	'^left out, .*: make bench BASE=6.12$' '^left out, .*: make clients BASE=6.12$' \
+	'^left out, .*: make bench BASE=6.12$' '^left out, .*: make clients BASE=6.12$' '^left out, .*: make igt BASE=6.12$' \
 	'^left out, .*: make audit BASE=mainline$' '^left out, .*: make witness BASE=6.12$'
 # Indented, as Markdown wants it.
 table_has README.md table '                                                               stock      fixes             rework' \
@@ -80,7 +80,9 @@ found=$((2 * $(find "$report_top/scripts/coccinelle/dma-buf" -name '*.cocci' | w
 process=Documentation/process/dma-buf-poll
 mkdir -p "$report_top/build/6.12/log/witness"
 printf 'ns  stock\nidle  30.0\n' >"$report_top/build/6.12/log/witness/table"
-documents_say "readme writes all there is" 0 "^$process-cost.rst: witness$" "^$process-cost.rst: bench$" "^$process-clients.rst: clients$" \
+printf 'vgem-a\tok\t\nvirtio-a\tnot ok\tit is late\n' >"$made/log/igt-stock.tsv"
+printf 'vgem-a\tok\t\nvirtio-a\tskip\tno card\n' >"$made/log/igt-rework.tsv"
+documents_say "readme writes all there is" 0 "^$process-igt.rst: igt$" "^$process-cost.rst: witness$" "^$process-cost.rst: bench$" "^$process-clients.rst: clients$" \
 	"^$process-audit.rst: audit$" "^$process-audit.rst: ops$"
 table_has $process-cost.rst bench '::' '    package none_1' '    gcc 0' \
 	'    One poll that returns at once, guest instructions' \
@@ -99,6 +101,9 @@ table_has $process-clients.rst clients '::' \
 	'    Event loops that wait for 64 dma-bufs with 4 fences each, package none_1' \
 	'    client  stock  callbacks  early  rounds  wake-ups  CPU ms  idle ms  kept  rework  callbacks  early  rounds  wake-ups  CPU ms  idle ms  kept' \
 	'    a loop  ok            64      -       -         -       -        -     -  ok             64      -       -         -       -        -     -'
+table_has $process-igt.rst igt '::' '    test                  stock                  rework' \
+	'    a                     ok vgem, FAILS virtio  ok vgem, skipped virtio' \
+	'    subtests that passed  1                      1' '    stock: a: it is late'
 table_has $process-audit.rst audit '::' "    package none_2, with the series: $found findings" \
 	'    fence_ops_sleep      10      2     1      1        0    0'
 table_has $process-audit.rst ops '::' '    base      ops  safe  private  bookkeep-only  fixed-by-patch  unsafe'
@@ -112,7 +117,9 @@ fi
 
 sed -i '/fence_ops_lock/d' "$report_top/build/mainline/audit/report.md"
 documents_say "an audit with some of the rules" 1 '^error: the last audit of mainline did not run fence_ops_lock: make audit'
-rm "$made/log/clients-rework.results"
+printf 'vgem-a\tok\t' >>"$made/log/igt-stock.tsv"
+documents_say "results of IGT that are cut short" 1 '^error: .*igt-stock.tsv is cut short: make igt BASE=6.12 VARIANT=stock'
+rm "$made/log/igt-stock.tsv" "$made/log/clients-rework.results"
 documents_say "results that are gone" 1 "^error: .*clients-rework.results is missing: run 'make clients' first"
 sed -i '/clients:end/d' "$report_top/$process-clients.rst"
 printf 'ok 1 x\n' >"$made/log/clients-rework.results"
