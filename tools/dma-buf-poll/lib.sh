@@ -379,7 +379,8 @@ verdict() {
 # private_apt NAME SUITE...: ask Debian's archive what these suites have, "own" for those
 # of this machine, in an apt configuration of our own, in the cache. The mirror is this
 # machine's, and so is what else stands in /etc/apt, such as a proxy: that is why this is
-# not chdist, which reads nothing there. It is as if no package were installed. Sets
+# not chdist, which reads nothing there. It is as if no package were installed, and
+# nothing can be: dpkg is out of reach, as it would install into this machine. Sets
 # $apt_dir, and $apt, the command line options. Returns 1, with the reason in $why, if
 # there is no answer.
 why=
@@ -408,7 +409,8 @@ private_apt() {
 	apt=(-q -o Dir::Etc::sourcelist="$apt_dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
 	     -o Dir::State::lists="$apt_dir/lists" -o Dir::Cache="$apt_dir" -o Dir::State::status="$apt_dir/status"
 	     -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
-	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2)
+	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2
+	     -o Dir::Bin::dpkg=/bin/false)
 	apt-get "${apt[@]}" update >"$apt_dir/update.log" 2>&1 || {
 		why="no answer from the Debian archive: $(grep -m1 '^[EW]' "$apt_dir/update.log" || echo "see $apt_dir/update.log")"
 		return 1
