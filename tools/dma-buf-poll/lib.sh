@@ -417,8 +417,7 @@ private_apt() {
 		esac
 	done | sort -u | sed "s|.*|deb [signed-by=$keyring] & main|" >"$apt_dir/sources.list"
 	: >"$apt_dir/status"
-	# With no package known as installed, "install" would replace this machine's.
-	apt=(-q -o APT::Get::Download-Only=true -o Dir::Etc::sourcelist="$apt_dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
+	apt=(-q -o Dir::Etc::sourcelist="$apt_dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
 	     -o Dir::State::lists="$apt_dir/lists" -o Dir::Cache="$apt_dir" -o Dir::State::status="$apt_dir/status"
 	     -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
 	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2
