@@ -15,7 +15,7 @@
 build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
 	python3 qemu-system-x86 rsync xz-utils"
-check="b4 clang clang-tools coccinelle codespell git-email lava-common
+check="b4 clang clang-tools coccinelle codespell git-email lava-common libpython3-dev
 	libmailtools-perl lld llvm ocaml-findlib ocaml-nox pyflakes3 pylint python3-git python3-ply
 	python3-yaml shellcheck sparse spin"
 clang="clang-19 lld-19 llvm-19"
@@ -26,7 +26,7 @@ coverage="gcovr"
 virgl="libegl1 libgbm1 libgl1-mesa-dri libvirglrenderer1 qemu-system-gui"
 compositor="libvulkan-dev libwayland-bin libwayland-dev wayland-protocols $virgl"
 igt="intel-gpu-tools $virgl"
-audit="coccinelle"
+audit="coccinelle libpython3-dev"
 # Debian 13 does not have it: one test is skipped there.
 maybe=lava-common
 

@@ -149,8 +149,7 @@ static enum hrtimer_restart st_fence_timer(struct hrtimer *timer)
 }
 
 /* @lock is one that several fences share, as those of a timeline do, or NULL */
-struct st_fence *st_fence_locked(struct kunit *test,
-				 enum st_enable enable, spinlock_t *lock)
+struct st_fence *st_fence_locked(struct kunit *test, enum st_enable enable, spinlock_t *lock)
 {
 	struct st_env *env = test->priv;
 	struct st_fence *f = kzalloc(sizeof(*f), GFP_KERNEL);
@@ -568,11 +567,6 @@ void st_env_exit(struct kunit *test)
 {
 	if (test->priv)
 		st_cleanup(test);
-}
-
-u32 st_rnd(struct st_env *env, u32 below)
-{
-	return prandom_u32_state(&env->rnd) % below;
 }
 
 int st_other_cpu(struct kunit *test)

@@ -87,9 +87,14 @@ struct st_env {
 	unsigned int asked[4];	/* how often dma_resv was, in which way */
 };
 
+/* Inline, so that static analysis knows that it is below. */
+static inline u32 st_rnd(struct st_env *env, u32 below)
+{
+	return prandom_u32_state(&env->rnd) % below;
+}
+
 const char *st_fence_name(struct dma_fence *fence);
-struct st_fence *st_fence_locked(struct kunit *test, enum st_enable enable,
-				 spinlock_t *lock);
+struct st_fence *st_fence_locked(struct kunit *test, enum st_enable enable, spinlock_t *lock);
 struct st_fence *st_fence(struct kunit *test, enum st_enable enable);
 void st_signal(struct st_fence *f);
 void st_signal_irq(struct st_fence *f);
@@ -164,7 +169,6 @@ enum st_order { ST_IN_ORDER, ST_REVERSE, ST_RANDOM };
 int st_env_init(struct kunit *test);
 void st_env_exit(struct kunit *test);
 void st_cleanup(struct kunit *test);
-u32 st_rnd(struct st_env *env, u32 below);
 int st_other_cpu(struct kunit *test);
 void st_shuffle(struct st_env *env, struct st_fence **f, unsigned int n,
 		enum st_order order);
