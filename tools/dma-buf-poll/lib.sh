@@ -445,22 +445,22 @@ suite_root() {
 
 # The rest of it. Says on stdout what is wrong.
 suite_unpack() {
-	local suite=$1 root=$3 before n=0 version deb last=$SECONDS wanted=("${@:5}")
+	local suite=$1 root=$3 before n=0 version deb last=$SECONDS roots=("${@:5}")
 
 	# The cache is shared by all checkouts, and ROOT may be in it.
 	before=$(stat -c %Y "$root/.packages" 2>/dev/null || :)
 	lock "$2" "$cache/apt"
 	[ "$(stat -c %Y "$root/.packages" 2>/dev/null || :)" = "$before" ] || return 0
 
-	say "asking the archive for ${wanted[*]} of $suite, and what that depends on"
+	say "asking the archive for ${roots[*]} of $suite, and what that depends on"
 	private_apt "$2" "$suite" || { echo "$why"; return 1; }
-	version=$(apt-cache "${apt[@]}" policy "${wanted[0]}" | awk '/Candidate:/ && $2 != "(none)" { print $2 }')
-	[ -n "$version" ] || { echo "$suite has no ${wanted[0]}"; return 1; }
-	say "downloading ${wanted[0]} $version and its dependencies"
+	version=$(apt-cache "${apt[@]}" policy "${roots[0]}" | awk '/Candidate:/ && $2 != "(none)" { print $2 }')
+	[ -n "$version" ] || { echo "$suite has no ${roots[0]}"; return 1; }
+	say "downloading ${roots[0]} $version and its dependencies"
 	rm -f "$apt_dir"/archives/*.deb
-	if ! apt-get "${apt[@]}" install -y --download-only --no-install-recommends "${wanted[@]}" \
+	if ! apt-get "${apt[@]}" install -y --download-only --no-install-recommends "${roots[@]}" \
 		>"$apt_dir/download.log" 2>&1; then
-		echo "downloading ${wanted[*]} failed: $(grep -m1 '^E' "$apt_dir/download.log" || tail -n1 "$apt_dir/download.log")"
+		echo "downloading ${roots[*]} failed: $(grep -m1 '^E' "$apt_dir/download.log" || tail -n1 "$apt_dir/download.log")"
 		return 1
 	fi
 
@@ -478,9 +478,9 @@ suite_unpack() {
 	done
 	rm -rf "$root.part"/usr/share/{doc,man,locale,info} "$apt_dir"/archives/*.deb
 	printf '%s\n' "$version" >"$root.part/.version"
-	printf '%s\n' "${wanted[*]}" >"$root.part/.packages"
+	printf '%s\n' "${roots[*]}" >"$root.part/.packages"
 	mv "$root.part" "$root" || { echo "cannot write to ${root%/*}"; return 1; }
-	say "${wanted[0]} $version and $((n - 1)) other packages of $suite in ${root#"$top/"}"
+	say "${roots[0]} $version and $((n - 1)) other packages of $suite in ${root#"$top/"}"
 }
 
 # Can a guest of this machine have a virtio-gpu with 3D? (guest.py --virgl)
