@@ -445,6 +445,16 @@ tally() {
 	fi
 }
 
+# series_lines SRC: every line of C that the series has written there, FILE:LINE
+series_lines() {
+	git -C "$1" diff -U0 --no-renames base -- '*.c' '*.h' | awk '
+		/^\+\+\+ / { file = substr($0, 7) }
+		/^@@/ {
+			n = split($3, at, ",") > 1 ? at[2] : 1
+			for (i = 0; i < n; i++) print file ":" substr(at[1], 2) + i
+		}'
+}
+
 # compile_ours MAKE [OBJECT]...: drivers/dma-buf with all warnings, what the series
 # adds by name as well: 5.10 leaves modules out of a directory, and would leave them
 # out of both in one go.
