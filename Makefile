@@ -11,8 +11,16 @@ RT	?=
 NOSMP	?=
 KSRC	?=
 TOPIC	?=
+ARCH	?=
+PAGES	?=
+ARCHES	?=
 
-export DEBUG KCSAN RT NOSMP KSRC
+export DEBUG KCSAN RT NOSMP KSRC PAGES
+# kbuild has an ARCH of its own, and must not find this one: neither in the environment
+# nor among what make hands down.
+export DBP_ARCH := $(ARCH)
+unexport ARCH
+MAKEOVERRIDES =
 MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
 # The variants of BASE, stock first: what is built for it is most of the others.
@@ -164,8 +172,9 @@ bench-compare:
 htmldocs: deps-docs tree
 	@$(T)/check/htmldocs.sh '$(BASE)'
 
-## static checks on what the series adds, and on the harness
-check = check/check.sh '$(BASE)'
+## static checks on what the series adds, and on the harness;
+## ARCHES=all compiles it for all that Debian has compilers for
+check = check/check.sh '$(BASE)' $(ARCHES)
 check: args-check deps-check config-rework
 	@$(T)/$(check)
 
@@ -227,7 +236,7 @@ self: deps-check deps-coverage kernel-rework kselftest
 clean:
 	rm -rf build/*/bundle-* build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
 		build/*/rework*.stamp build/*/step.stamp build/*/kselftest* build/*/kunit* \
-		build/*/check-clang* build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
+		build/*/check-* build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
 		build/*/clients build/*/compositor build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
 ## remove build/ and the cache
@@ -242,6 +251,9 @@ distclean:
 ##  DEBUG=1         lockdep, KASAN, debug objects, kmemleak
 ##  KCSAN=1         data race detection
 ##  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP
+##  ARCH=NAME       x86_64, arm64, or arm, 32 bits and one CPU; this machine's own by itself.
+##                  For tree, kernel, selftest, run, bench, shell, bundle, test, test-debug
+##  PAGES=16k, 64k  of arm64
 ##  KSRC=PATH       a kernel tree of your own instead of the Debian package
 ##  REFRESH=1       look for a newer version of the package
 ##  KVM=1           guests run on /dev/kvm; without it they are emulated

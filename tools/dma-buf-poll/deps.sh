@@ -4,7 +4,8 @@
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
 # The groups: build (the default), check, clang (a newer one than Debian's own),
-# docs, bench, clients, compositor, coverage, igt, audit. Where nobody can install any, for want
+# docs, bench, clients, compositor, coverage, igt, audit, cross-ARCH (its compiler). ARCH=
+# adds to build what its guests need. Where nobody can install any, for want
 # of dpkg or of the right to, the group build is content with the commands it calls: see
 # the table.
 #
@@ -12,9 +13,11 @@
 
 . "${BASH_SOURCE%/*}/lib.sh"
 
+qemu=$(arch_field qemu)
+read -r emulator emulator_fedora emulator_arch <<<"$(arch_field emulator)"
 build="bc bison busybox-static ca-certificates ccache cpio dpkg-dev flex gcc git
 	kmod libc6-dev libelf-dev libssl-dev liburing-dev make patch perl
-	python3 qemu-system-x86 rsync xz-utils"
+	python3 $emulator rsync xz-utils${cross:+ $(arch_field packages)}"
 check="b4 clang clang-tools coccinelle codespell git-email lava-common libpython3-dev
 	libmailtools-perl lld llvm ocaml-findlib ocaml-nox pyflakes3 pylint python3-git python3-ply
 	python3-yaml shellcheck sparse spin"
@@ -43,6 +46,7 @@ for group; do
 	coverage) packages+=" $coverage" ;;
 	igt) packages+=" $igt" ;;
 	audit) packages+=" $audit" ;;
+	cross-*) packages+=" $(arch_field packages "${group#cross-}" | cut -d' ' -f1)" ;;
 	*) die "deps.sh: no group '$group'" ;;
 	esac
 done
@@ -61,19 +65,25 @@ make			make		make			make
 modinfo			kmod		kmod			kmod
 perl			perl		perl			perl
 python3			python3		python3			python
-qemu-system-x86_64	qemu-system-x86	qemu-system-x86		qemu-system-x86
-virtio-gpu-pci		qemu-system-x86	qemu-device-display-virtio-gpu-pci qemu-hw-display-virtio-gpu-pci
+QEMU
+virtio-gpu-pci		EMULATOR	qemu-device-display-virtio-gpu-pci qemu-hw-display-virtio-gpu-pci
 rsync			rsync		rsync			rsync
 xz			xz-utils	xz			xz
 libc.a			libc6-dev	glibc-static		glibc
 libelf.so		libelf-dev	elfutils-libelf-devel	libelf
 '
 
+table=${table/QEMU/"$qemu $emulator $emulator_fedora $emulator_arch"}
+table=${table/EMULATOR/"$emulator"}
+# Programs of another machine: Fedora has no library for them.
+[ -z "$cross" ] || table+="${cross}gcc $(arch_field packages | cut -d' ' -f1) gcc-${cross%-} ${cross}gcc
+"
+
 # there WHAT: a command, a library that gcc finds, or a device of QEMU
 there() {
 	case $1 in
 	lib*) [ "$(gcc -print-file-name="$1" 2>/dev/null)" != "$1" ] && command -v gcc ;;
-	virtio*) qemu-system-x86_64 -device "$1,help" ;;
+	virtio*) "$qemu" -device "$1,help" ;;
 	*) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
 	esac >/dev/null 2>&1
 }

@@ -13,13 +13,15 @@ import re
 import subprocess
 import sys
 
+import arches
+
 TOOLS = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
 
 # Who writes, from what in build/BASE, which target leaves that, and the base if it is
-# always the same: what the audit finds is judged for mainline.
-WRITERS = (("test/report.py", "log/selftest-rework.results", "run", None),
-           ("bench/bench_report.py", "bench/results.tsv", "bench", None),
+# always the same: what the audit finds is judged for mainline. ARCH= has the first two.
+WRITERS = (("test/report.py", f"log/selftest-rework{arches.suffix()}.results", "run", None),
+           ("bench/bench_report.py", f"bench{arches.suffix()}/results.tsv", "bench", None),
            ("clients/clients.py", "clients/all-rework", "clients", None),
            ("igt/igt_report.py", "log/igt-rework.tsv", "igt", None),
            ("compositor/compositor.py", "compositor/all", "compositor", None),
@@ -53,13 +55,14 @@ def main():
     if len(sys.argv) != 2:
         sys.exit("usage: documents.py BASE")
     status = 0
-    for tool, made, target, always in WRITERS:
+    of = f" ARCH={arches.ARCH}" if arches.suffix() else ""
+    for tool, made, target, always in WRITERS[:2] if arches.suffix() else WRITERS:
         base = always or sys.argv[1]
         if not os.path.exists(os.path.join(TOP, "build", base, made)):
-            print(f"left out, as there are no results: make {target} BASE={base}")
+            print(f"left out, as there are no results: make {target} BASE={base}{of}")
         elif subprocess.run([os.path.join(TOOLS, tool), "--readme", base], check=False).returncode:
             status = 1
-    for made, target, document in TABLES:
+    for made, target, document in () if arches.suffix() else TABLES:
         path = os.path.join(TOP, "build", sys.argv[1], made)
         if os.path.exists(path):
             with open(path, encoding="utf-8") as table:

@@ -52,6 +52,78 @@ check_variant() {
 	esac
 }
 
+# arch_field KEY [ARCH]: what the table of architectures says of it
+arch_field() {
+	awk -v key="$1" -v arch="[${2-$arch}]" '/^\[/ { on = $1 == arch }
+		on && $1 == key && $2 == "=" { sub(/^[^=]*= */, ""); print }' "$tools/kernel/arches"
+}
+
+# arches [KEY]: the names of all, or of those of which the table says something
+arches() {
+	awk -v key="${1-}" '/^\[/ { name = substr($1, 2, length($1) - 2); if (key == "") print name }
+		key != "" && $1 == key && $2 == "=" { print name }' "$tools/kernel/arches"
+}
+
+# ARCH of make, under a name that kbuild does not take for its own. This machine's own
+# is built without a cross compiler, and its results have no name of theirs.
+export DBP_ARCH=${DBP_ARCH:-${ARCH-}}
+unset ARCH
+own_arch=$(awk -v uname="$(uname -m)" '/^\[/ { name = substr($1, 2, length($1) - 2) }
+	$1 == "uname" && $3 == uname { print name }' "$tools/kernel/arches")
+arch=${DBP_ARCH:-${own_arch:-x86_64}}
+if [[ " $(arches | xargs) " != *" $arch "* ]]; then
+	die "unknown ARCH '$arch': known are $(arches qemu | xargs)"
+elif [[ " $(arches qemu | xargs) " != *" $arch "* ]]; then
+	die "no guest runs on ARCH=$arch: it is only compiled for, by 'make check ARCHES=$arch'"
+fi
+arch_suffix='' cross=''
+if [ "$arch" != "$own_arch" ]; then
+	arch_suffix=-$arch
+	cross=$(arch_field cross)
+fi
+case ${PAGES-} in
+''|4k) unset PAGES ;;
+*)
+	case " $(arch_field pages) " in
+	*" $PAGES "*) arch_suffix+=-$PAGES ;;
+	*) die "$arch has no PAGES=$PAGES: it has $(xargs <<<"4k $(arch_field pages)")" ;;
+	esac
+	;;
+esac
+
+# kbuild for that; every make of the kernel gets it
+kbuild=(ARCH="$(arch_field kbuild)" CROSS_COMPILE="$cross")
+
+# need_compiler: that for another architecture than this machine's, or one line
+need_compiler() {
+	[ -z "$cross" ] || command -v "${cross}gcc" >/dev/null ||
+		die "no ${cross}gcc here, to compile for $arch: apt-get install $(arch_field packages)"
+}
+
+# guest_args BASE VARIANT: $guest, what its guest is to be booted with. Of this machine's
+# own kind that is the kernel.
+guest_args() {
+	guest=(--kernel "$(variant_image "$1" "$2")")
+	[ -n "$cross" ] || return 0
+	need_foreign_root
+	guest+=(--arch "$arch" --busybox "$foreign_root/bin/busybox")
+}
+
+# guest_cpus N: $cpus, how many a guest is to have, N if nobody says otherwise
+guest_cpus() {
+	local most
+
+	most=$(arch_field cpus)
+	[ -z "$most" ] || [ "${SMP:-0}" -le "$most" ] || die "SMP=$SMP: a guest of $arch has $most here"
+	cpus=${SMP:-$1}
+	[ -z "$most" ] || [ "$cpus" -le "$most" ] || cpus=$most
+}
+
+# own_arch_only WHAT: it takes programs that are only there for this machine
+own_arch_only() {
+	[ -z "$arch_suffix" ] || die "$1 runs on $own_arch only, with 4 KiB pages: leave out ARCH=$arch${PAGES:+ and PAGES=$PAGES}"
+}
+
 # check_series BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
 check_series() {
 	check_variant "$2" "$1"
@@ -72,6 +144,11 @@ variant_src() {
 # in another one, for make as well as for ccache.
 variant_obj() {
 	printf '%s/%s\n' "$(variant_src "$1" "$2")" "$(flavour obj)"
+}
+
+# variant_image BASE VARIANT: its kernel
+variant_image() {
+	printf '%s/%s\n' "$(variant_obj "$1" "$2")" "$(arch_field image)"
 }
 
 # args_end: the end of what a script has to say about its arguments. The Makefile asks
@@ -108,9 +185,9 @@ check_repeat() {
 	esac
 }
 
-# The name of an object tree: stock, rework-debug, rework-kcsan, ...
-flavour() {
-	local name=$1 kind flag on=
+# Which of them is asked for, or nothing
+flavour_kind() {
+	local kind flag on=
 
 	for kind in "${flavours[@]}"; do
 		flag=${kind^^}
@@ -118,19 +195,25 @@ flavour() {
 		[ "${!flag:-0}" = 1 ] || continue
 		[ -z "$on" ] || die "$on=1 and $flag=1 exclude each other: one kernel for each"
 		on=$flag
-		name+=-$kind
 	done
-	printf '%s\n' "$name"
+	printf '%s\n' "${on,,}"
+}
+
+# The name of an object tree: stock, rework-debug, rework-arm64, rework-arm64-kcsan, ...
+flavour() {
+	local kind
+
+	kind=$(flavour_kind)
+	printf '%s\n' "$1$arch_suffix${kind:+-$kind}"
 }
 
 # plain_kernels WHAT: it runs what is built without any of these, and on as many
 # CPUs as it likes
 plain_kernels() {
-	local name
+	local kind
 
-	name=$(flavour '')
-	name=${name#-}
-	[ -z "$name" ] || die "$1 has kernels of its own: leave out ${name^^}=1"
+	kind=$(flavour_kind)
+	[ -z "$kind" ] || die "$1 has kernels of its own: leave out ${kind^^}=1"
 	[ -z "${SMP-}" ] || die "$1 has a number of CPUs of its own: leave out SMP=$SMP"
 }
 
@@ -280,9 +363,9 @@ kernel_path() {
 # guest_tests BASE VARIANT [TEST]...: what selftest-job.sh is to run: $tests, or all of
 # them, $modules, the files of those of KUnit, and $when
 guest_tests() {
-	local list=$top/build/$1/kselftest/kselftest-list.txt name obj module test
+	local list=$top/build/$1/kselftest$arch_suffix/kselftest-list.txt kind obj module test
 
-	name=$(flavour "$2")
+	kind=$(flavour_kind)
 	obj=$(variant_obj "$1" "$2")
 	[ -f "$list" ] || die "$1: the kselftest has not been built: run 'make selftest'"
 	tests=("${@:3}") modules=() when=
@@ -298,9 +381,9 @@ guest_tests() {
 		when+=' all'
 		mapfile -t tests < <(sed -n 's/^dma-buf://p' "$list")
 		# Races are for kernels that look for them.
-		[ "$name" = "$2" ] || tests+=(poll_race)
+		[ -z "$kind" ] || tests+=(poll_race)
 	fi
-	[ "$name" = "$2" ] || when+=' debug'
+	[ -z "$kind" ] || when+=' debug'
 	for test in "${tests[@]}"; do
 		[ -x "${list%/*}/dma-buf/$test" ] ||
 			die "no test $test in the kselftest: there are $(sed -n 's/^dma-buf://p' "$list" | paste -sd' ')"
@@ -374,6 +457,16 @@ tally() {
 	fi
 }
 
+# series_lines SRC: every line of C that the series has written there, FILE:LINE
+series_lines() {
+	git -C "$1" diff -U0 --no-renames base -- '*.c' '*.h' | awk '
+		/^\+\+\+ / { file = substr($0, 7) }
+		/^@@/ {
+			n = split($3, at, ",") > 1 ? at[2] : 1
+			for (i = 0; i < n; i++) print file ":" substr(at[1], 2) + i
+		}'
+}
+
 # compile_ours MAKE [OBJECT]...: drivers/dma-buf with all warnings, what the series
 # adds by name as well: 5.10 leaves modules out of a directory, and would leave them
 # out of both in one go.
@@ -388,11 +481,13 @@ verdict() {
 }
 
 # private_apt NAME SUITE...: ask Debian's archive what these suites have, "own" for those
-# of this machine, in an apt configuration of our own, in the cache. The mirror is this
+# of this machine, "own-release" for these without its security updates, in an apt
+# configuration of our own, in the cache. The mirror is this
 # machine's, and so is what else stands in /etc/apt, such as a proxy: that is why this is
 # not chdist, which reads nothing there. It is as if no package were installed, and
-# nothing can be: dpkg is out of reach, as it would install into this machine. Sets
-# $apt_dir, and $apt, the command line options. Returns 1, with the reason in $why, if
+# nothing can be: dpkg is out of reach, as it would install into this machine. $apt_arch
+# asks for the packages of another architecture. Sets $apt_dir, and $apt, the command line
+# options. Returns 1, with the reason in $why, if
 # there is no answer.
 why=
 private_apt() {
@@ -412,6 +507,7 @@ private_apt() {
 	for suite in "${@:2}"; do
 		case $suite in
 		own) printf '%s\n' "$own" ;;
+		own-release) sed '/-security/d' <<<"$own" ;;
 		*-security) sed -n "/-security/{s/ .*/ $suite/p; q}" <<<"$own" ;;
 		*) printf '%s\n' "$mirror $suite" ;;
 		esac
@@ -422,6 +518,7 @@ private_apt() {
 	     -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
 	     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2
 	     -o Dir::Bin::dpkg=/bin/false)
+	[ -z "${apt_arch-}" ] || apt+=(-o APT::Architecture="$apt_arch" -o APT::Architectures="$apt_arch")
 	apt-get "${apt[@]}" update >"$apt_dir/update.log" 2>&1 || {
 		why="no answer from the Debian archive: $(grep -m1 '^[EW]' "$apt_dir/update.log" || echo "see $apt_dir/update.log")"
 		return 1
@@ -483,9 +580,51 @@ suite_unpack() {
 	say "${roots[0]} $version and $((n - 1)) other packages of $suite in ${root#"$top/"}"
 }
 
+# What programs for another machine than this take from Debian: a busybox, and liburing.
+# In the cache, as Debian packs it.
+foreign_root=''
+[ -z "$cross" ] || foreign_root=$cache/root-$arch
+
+# need_foreign_root: have that, or one line
+need_foreign_root() {
+	[ -n "$foreign_root" ] || return 0
+	[ ! -f "$foreign_root/.version" ] || [ "${REFRESH:-0}" = 1 ] || return 0
+	need_space "$cache" 1
+	why=$(foreign_unpack) || die "no busybox-static and liburing-dev for $arch: $why"
+}
+
+# The rest of it. Says on stdout what is wrong.
+foreign_unpack() {
+	local apt_arch before deb
+
+	apt_arch=$(arch_field debian)
+	before=$(stat -c %Y "$foreign_root/.version" 2>/dev/null || :)
+	lock "root-$arch" "$cache/apt"
+	[ "$(stat -c %Y "$foreign_root/.version" 2>/dev/null || :)" = "$before" ] || return 0
+
+	say "asking the archive for busybox-static and liburing-dev of $apt_arch"
+	# For a guest that lives for minutes, and not every mirror has updates for all.
+	private_apt "root-$arch" own-release || { echo "$why"; return 1; }
+	rm -rf "$foreign_root" "$foreign_root.part" "$apt_dir"/part
+	mkdir -p "$foreign_root.part" "$apt_dir/part"
+	if ! (cd "$apt_dir/part" && apt-get "${apt[@]}" download busybox-static liburing-dev) >"$apt_dir/download.log" 2>&1; then
+		grep -m1 '^E' "$apt_dir/download.log" || tail -n1 "$apt_dir/download.log"
+		return 1
+	fi
+	for deb in "$apt_dir"/part/*.deb; do
+		dpkg-deb -x "$deb" "$foreign_root.part" || { echo "${deb##*/} is broken: try again"; return 1; }
+	done
+	(cd "$apt_dir/part" && printf '%s\n' *.deb) >"$foreign_root.part/.version"
+	mv "$foreign_root.part" "$foreign_root" || { echo "cannot write to $cache"; return 1; }
+	say "$(xargs <"$foreign_root/.version")"
+}
+
 # Can a guest of this machine have a virtio-gpu with 3D? (guest.py --virgl)
 have_virgl() {
-	qemu-system-x86_64 -device virtio-gpu-gl-pci,help >/dev/null 2>&1 &&
-		qemu-system-x86_64 -display help 2>/dev/null | grep -x egl-headless >/dev/null &&
+	local qemu
+
+	qemu=$(arch_field qemu)
+	"$qemu" -device virtio-gpu-gl-pci,help >/dev/null 2>&1 &&
+		"$qemu" -display help 2>/dev/null | grep -x egl-headless >/dev/null &&
 		ldconfig -p | grep libEGL_mesa >/dev/null
 }

@@ -7,7 +7,8 @@
 # whether the figures repeat: in a guest whose clock counts instructions, and
 # what takes several CPUs or two seconds of sleep in one that keeps real time.
 # poll_frames runs on "fixes" as well, where that comes before the rework.
-# Leaves everything in build/BASE/bench, or bench-VARIANT if that is not rework,
+# Leaves everything in build/BASE/bench, or bench-VARIANT if that is not rework, with
+# bench-arm64 or the like for ARCH=,
 # and ends with bench_report.py, whose status says whether all requirements are met.
 #
 # Takes both kernels and the kselftest; make bench calls it.
@@ -20,6 +21,7 @@ series=${2:?usage: bench.sh BASE VARIANT}
 check_base "$base"
 check_series "$base" "$series" bench
 plain_kernels bench
+guest_cpus 4
 args_end
 
 framed=(stock "$series")
@@ -30,10 +32,12 @@ esac
 build=$top/build/$base
 out=$build/bench
 [ "$series" = rework ] || out+=-$series
+out+=$arch_suffix
+programs=$build/kselftest$arch_suffix/dma-buf
 files=()
 for program in poll_bench poll_frames; do
-	files+=(--file "$build/kselftest/dma-buf/$program:$program")
-	[ -x "$build/kselftest/dma-buf/$program" ] ||
+	files+=(--file "$programs/$program:$program")
+	[ -x "$programs/$program" ] ||
 		die "$base: the series has no $program in its kselftest"
 done
 rm -rf "$out"
@@ -42,7 +46,7 @@ mkdir -p "$out"
 options=
 if command -v go >/dev/null; then
 	say "building the program in Go"
-	if CGO_ENABLED=0 GOCACHE=$cache/go GO111MODULE=off \
+	if CGO_ENABLED=0 GOARCH=$(arch_field go) GOCACHE=$cache/go GO111MODULE=off \
 	   go build -o "$out/idle" "$tools/bench/idle.go" >"$out/go.log" 2>&1; then
 		files+=(--file "$out/idle:idle")
 		options="-g /idle"
@@ -62,8 +66,9 @@ run() {
 		accel+=("$1")
 		shift
 	done
+	guest_args "$base" "$variant"
 	say "measuring the $base $variant kernel, pass $pass: $name"
-	nice "$vm" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+	nice "$vm" "${guest[@]}" \
 		--out "$out/$name" --timeout "${TIMEOUT:-900}" \
 		"${accel[@]}" "${files[@]}" "$2" >/dev/null || status=$?
 	case $status in
@@ -82,7 +87,7 @@ for pass in 1 2; do
 	for variant in stock "$series"; do
 		run "$variant" "$pass" icount --accel icount -- \
 			"/poll_bench -i poll signals wait export syncobj"
-		run "$variant" "$pass" smp --accel tcg --smp 4 -- \
+		run "$variant" "$pass" smp --accel tcg --smp "$cpus" -- \
 			"/poll_bench $options threads user"
 	done
 	for variant in "${framed[@]}"; do
@@ -93,7 +98,8 @@ done
 # Does a poll of an idle buffer write what other CPUs read?
 for variant in stock "$series"; do
 	say "tracing the $base $variant kernel: what a poll of an idle buffer executes"
-	"$tools/bench/idle_stores.py" "$base" "$variant" >"$out/$variant-idle-1.results"
+	guest_args "$base" "$variant"
+	"$tools/bench/idle_stores.py" "$base" "$variant" "${guest[@]}" >"$out/$variant-idle-1.results"
 done
 
 # symbols OBJECT TYPES [REGEX]: bytes of its symbols of these types, by name
@@ -102,7 +108,7 @@ symbols() {
 
 	while read -r size; do
 		sum=$((sum + 16#$size))
-	done < <(nm -S "$1" | awk -v types="$2" -v re="${3:-.}" \
+	done < <("${cross}nm" -S "$1" | awk -v types="$2" -v re="${3:-.}" \
 		'NF == 4 && index(types, $3) && $4 ~ re { print $2 }')
 	printf '%s\n' "$sum"
 }
@@ -127,8 +133,9 @@ done
 {
 	cat "$build/base.id"
 	git -C "$(variant_src "$base" "$series")" rev-parse HEAD
-	"${CC:-gcc}" --version | sed -n 1p
-	qemu-system-x86_64 --version | sed -n 1p
+	"${CC:-${cross}gcc}" --version | sed -n 1p
+	"$(arch_field qemu)" --version | sed -n 1p
+	[ -z "$arch_suffix" ] || echo "${arch_suffix#-}"
 } >"$out/what"
 
 "$tools/bench/bench_report.py" "$base" "$series"

@@ -10,6 +10,8 @@ requirement is met; the file promises says which are not made of a variant.
 bench_report.py --readme BASE puts the table, what one fence or watcher more costs, and
 the picture where there is one of that base, into the document about the cost.
 
+With ARCH= it is the figures of two architectures side by side that go there.
+
 bench_report.py --compare A B puts two of those side by side: each is a
 results.tsv, a directory that holds one, or a base.
 
@@ -28,6 +30,7 @@ from collections import OrderedDict
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../test"))
 import report as contract  # noqa: E402
+arches = contract.arches
 
 TOP = contract.TOP
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -99,7 +102,7 @@ class Results:
 
 def load(base, series):
     results = Results(base, series)
-    name = "bench" if series == "rework" else f"bench-{series}"
+    name = ("bench" if series == "rework" else f"bench-{series}") + arches.suffix()
     directory = os.path.join(TOP, "build", base, name)
     paths = sorted(glob.glob(os.path.join(directory, "*.results")))
     if not paths:
@@ -517,6 +520,10 @@ def missed(tables):
 
 def write_document(base):
     results, directory = load(base, "rework")
+    if arches.suffix():
+        # Beside what the same run says on this machine's own
+        contract.put_table(DOCUMENT, "bench" + arches.suffix(), arch_table(base, directory))
+        return 0
     tables = make_tables(results)
     # The commit says nothing to a reader.
     what = [line for line in what_of(directory) if not re.fullmatch("[0-9a-f]{40}", line)]
@@ -528,6 +535,29 @@ def write_document(base):
     if os.path.exists(picture) and os.path.exists(made):
         shutil.copyfile(made, picture)
     return 0
+
+
+def arch_table(base, directory):
+    """What repeats exactly on the other architecture, beside this machine's if that was measured"""
+    beside = os.path.join(TOP, "build", base, "bench/results.tsv")
+    here, there = read_tsv(beside) if os.path.exists(beside) else {}, read_tsv(directory)
+    name = arches.suffix()[1:]
+    lines = [("figure", *([f"{arches.OWN} stock", "rework", "ratio"] if here else ()), f"{name} stock", "rework", "ratio")]
+    for figure, values in there.items():
+        if not re.match(r"(poll|signals|wait|export|sizeof|text)\.", figure):
+            continue
+        cells = [figure]
+        for stock, series in [here.get(figure, [None] * 2)] * bool(here) + [values]:
+            cells += [number(stock), number(series), f"{series / stock:.3f}" if stock and series is not None else "-"]
+        lines.append(tuple(cells))
+    return aligned_right(lines)
+
+
+def aligned_right(lines):
+    """As text: the first column is left as it is"""
+    width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return ["  ".join([line[0].ljust(width[0])] + [cell.rjust(width[i + 1]) for i, cell in enumerate(line[1:])])
+            for line in lines]
 
 
 def report(base, series):
@@ -589,10 +619,8 @@ def compare(where_a, where_b):
             ratio = f"{b[i] / a[i]:.3f}" if a[i] and b[i] is not None else "-"
             cells += [number(a[i]), number(b[i]), ratio]
         lines.append(tuple(cells))
-    width = [max(len(line[i]) for line in lines) for i in range(7)]
-    for line in lines:
-        print("  ".join([line[0].ljust(width[0])] +
-                        [line[i].rjust(width[i]) for i in range(1, 7)]))
+    for line in aligned_right(lines):
+        print(line)
     return 0
 
 

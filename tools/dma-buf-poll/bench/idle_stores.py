@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Does polling an idle buffer write to memory that other CPUs read?
 
-idle_stores.py BASE VARIANT: 8 threads poll one idle buffer on 4 CPUs of a guest whose
+idle_stores.py BASE VARIANT --kernel IMAGE...: what stands after VARIANT is for
+../vm/guest.py. 8 threads poll one idle buffer on 4 CPUs of a guest whose
 QEMU logs each block of instructions it runs in the code of poll. Prints how many there
 are, which write to memory other than the stack, and which functions they call: with
 neither, no thread waits for a cache line of another one. What poll(2) itself does, such
@@ -19,6 +20,9 @@ import sys
 import tempfile
 import threading
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
+import arches  # noqa: E402
+
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(HERE, "../../.."))
 # What poll consists of, in any variant
@@ -27,6 +31,11 @@ OURS = re.compile(r"^(dma_buf_poll\w*|dma_resv_(find|get)_unsignaled|dma_resv_it
 READS = re.compile(r"^(cmp(?!xchg)|test|lea|nop|j|call|ret|bt[lqw]?$|prefetch|endbr)")
 # Without frame pointers %rbp is a register like others.
 STACK = "(%rsp"
+# Of arm and arm64: what stores, and LSE's atomic instructions
+STORES = re.compile(r"^(st|push|cas|swp|ld(add|clr|eor|set|[su]max|[su]min))")
+ENDS = {"x86_64": r"j|call|ret|(bnd|notrack) ", "arm64": r"b|cb|tb|ret|eret"}
+CALLS = {"x86_64": r"^call\s+.*<([^+>]*)", "arm64": r"^bl\s+.*<([^+>]*)"}
+CROSS = "" if arches.ARCH == arches.OWN else arches.of()["cross"]
 
 
 def die(text):
@@ -35,7 +44,7 @@ def die(text):
 
 def code(vmlinux):
     """Of the functions of poll: address -> instruction, and the ranges"""
-    listed = subprocess.run(["nm", "-S", vmlinux], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run([CROSS + "nm", "-S", vmlinux], capture_output=True, text=True, check=True).stdout
     ranges = []
     for line in listed.splitlines():
         cells = line.split()
@@ -45,7 +54,7 @@ def code(vmlinux):
         die(f"no function of poll in {vmlinux}")
     found = {}
     for start, size in ranges:
-        text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", f"--start-address={start}",
+        text = subprocess.run([CROSS + "objdump", "-d", "--no-show-raw-insn", f"--start-address={start}",
                                f"--stop-address={start + size}", vmlinux],
                               capture_output=True, text=True, check=True).stdout
         for match in re.finditer(r"^([0-9a-f]+):\t(.*)$", text, re.M):
@@ -55,6 +64,8 @@ def code(vmlinux):
 
 def writes(text):
     """Does this instruction write to memory, other than the stack?"""
+    if arches.ARCH != "x86_64":
+        return bool(STORES.match(text)) and "[sp" not in text
     text = re.sub(r"\s*<.*>|\s*#.*", "", text)
     if text.startswith("lock "):
         text = text[5:]
@@ -74,16 +85,19 @@ def blocks(found, starts):
             continue
         for address in addresses[addresses.index(start):]:
             ran.add(address)
-            if re.match(r"j|call|ret|(bnd|notrack) ", found[address]):
+            if re.match(ENDS[arches.ARCH], found[address]):
                 break
     return ran
 
 
 def main():
     base, variant = sys.argv[1:3]
+    if arches.ARCH not in ENDS:
+        die(f"the code of {arches.ARCH} cannot be read here")
+    suffix = arches.suffix()
     build = os.path.join(TOP, "build", base)
     source = os.path.join(build, "src" if variant == "rework" else f"{variant}/src")
-    found, ranges = code(os.path.join(source, "obj/vmlinux"))
+    found, ranges = code(os.path.join(source, f"obj{suffix}/vmlinux"))
     begun = {}
 
     with tempfile.TemporaryDirectory(prefix="dbp-trace-") as where:
@@ -104,11 +118,10 @@ def main():
         reader.start()
         options = ["-d", "exec,nochain", "-D", fifo, "-dfilter",
                    ",".join(f"0x{start:x}+0x{size:x}" for start, size in ranges)]
-        out = os.path.join(build, "log", f"idle-stores-{variant}")
-        status = subprocess.run([os.path.join(HERE, "../vm/guest.py"), "--kernel",
-                                 os.path.join(source, "obj/arch/x86/boot/bzImage"), "--out", out,
+        out = os.path.join(build, "log", f"idle-stores-{variant}{suffix}")
+        status = subprocess.run([os.path.join(HERE, "../vm/guest.py"), *sys.argv[3:], "--out", out,
                                  "--smp", "4", "--timeout", "900", *(f"--qemu={o}" for o in options),
-                                 "--file", os.path.join(build, "kselftest/dma-buf/poll_bench") + ":poll_bench",
+                                 "--file", os.path.join(build, f"kselftest{suffix}/dma-buf/poll_bench") + ":poll_bench",
                                  "/poll_bench threads.idle.8"],
                                 stdout=subprocess.DEVNULL, check=False).returncode
         os.close(held)
@@ -123,7 +136,7 @@ def main():
         die(f"{base} {variant}: only {polls} polls in the trace: this shows nothing")
     stores = [(a, found[a]) for a in sorted(executed) if writes(found[a])]
     calls = sorted({match.group(1) for a in executed
-                    for match in [re.search(r"^call\s+.*<([^+>]*)", found[a])]
+                    for match in [re.search(CALLS[arches.ARCH], found[a])]
                     if match and not OURS.match(match.group(1))})
     for name, value in (("instructions", executed), ("stores", stores), ("calls", calls)):
         print(f"# result: idle.{name}\t{len(value)}\t{name}")

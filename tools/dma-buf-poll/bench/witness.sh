@@ -19,6 +19,7 @@ case $passes in
 *[!0-9]*|0*|'') die "PASSES=$passes: say how many times, 1 or more" ;;
 esac
 plain_kernels witness
+own_arch_only witness
 args_end
 lock "$base"
 

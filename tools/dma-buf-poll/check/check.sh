@@ -1,21 +1,26 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# check.sh BASE: static checks on what the series adds, and on the harness
+# check.sh BASE [ARCH]...: static checks on what the series adds, and on the harness
 #
 # gcc and sparse look at the objects of the guest's kernel. clang has an object
 # tree of its own, build/BASE/check-clang, in which nothing but these objects is
 # compiled, and which also has the drivers that the series touches; what is for
-# ARM only is in build/BASE/check-clang-arm. One "ok" or "not ok" line each; ends
+# ARM only is in build/BASE/check-clang-arm. ARCH are those it has to compile for, arm64
+# by itself, or all: see arches.sh. One "ok" or "not ok" line each; ends
 # with N passed, N failed, N skipped.
 #
 # Takes a configured object tree of rework; make check and test.sh call it.
 
 . "${BASH_SOURCE%/*}/../lib.sh"
 
-base=${1:?usage: check.sh BASE}
+base=${1:?usage: check.sh BASE [ARCH]...}
+shift
 check_base "$base"
 plain_kernels check
+own_arch_only check
+[ $# -gt 0 ] || set -- arm64
+ARGS_ONLY=1 "$tools/check/arches.sh" "$base" "$@"
 args_end
 need_tree "$base"
 lock "$base"
@@ -186,13 +191,7 @@ sparse_says() {
 }
 check -q "sparse says nothing that it does not say of the stock kernel" sparse_says
 
-# Every line of C that the series has written, FILE:LINE
-git -C "$src" diff -U0 --no-renames base -- '*.c' '*.h' | awk '
-	/^\+\+\+ / { file = substr($0, 7) }
-	/^@@/ {
-		n = split($3, at, ",") > 1 ? at[2] : 1
-		for (i = 0; i < n; i++) print file ":" substr(at[1], 2) + i
-	}' >"$log/lines"
+series_lines "$src" >"$log/lines"
 
 # Of what is said as FILE:LINE:..., that which is about such a line
 # shellcheck disable=SC2317 # the checks call it
@@ -297,7 +296,7 @@ check -q "shellcheck says nothing" shell_scripts
 python_scripts() {
 	local list
 
-	mapfile -t list < <(scripts python3; echo "$tools/ktap.py")
+	mapfile -t list < <(scripts python3; printf '%s\n' "$tools"/{arches,ktap}.py)
 	cd "$top"
 	for file in "${list[@]}"; do
 		python3 -W error::SyntaxWarning -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$file"
@@ -308,5 +307,11 @@ python_scripts() {
 		"${list[@]}"
 }
 check -q "pyflakes and pylint say nothing" python_scripts
+
+if "$tools/check/arches.sh" "$base" "$@" 2>&1 | sed 's/^/  /'; then
+	ok "it compiles for $*"
+else
+	not_ok "it compiles for $*" </dev/null
+fi
 
 verdict

@@ -21,6 +21,7 @@ check_series "$base" "$other" clients
 [ "$(base_field "$base" 4)" = all ] ||
 	die "clients: the series for $base does not promise a quiet poll, and has no ioctl to give a buffer any fence"
 plain_kernels clients
+own_arch_only clients
 
 # name, what it is, its program, and the arguments for it
 clients="
@@ -119,7 +120,7 @@ host=local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
 for variant in stock "$other"; do
 	say "running the clients on the $base $variant kernel"
 	status=0
-	"$vm" --progress --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+	"$vm" --progress --kernel "$(variant_image "$base" "$variant")" \
 		--out "$build/log/clients-$variant" --timeout "${TIMEOUT:-1200}" \
 		--file "$out/bin:clients" --file "$build/kselftest/dma-buf/poll_bench:poll_bench" \
 		--qemu=-virtfs --qemu="$host" --job "$tools/clients/clients-job.sh" >/dev/null || status=$?

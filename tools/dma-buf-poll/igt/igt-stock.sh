@@ -18,6 +18,7 @@ base=${1:?usage: igt-stock.sh BASE [TEST]...}
 shift
 check_base "$base"
 plain_kernels igt-stock
+own_arch_only igt-stock
 args_end
 
 # All that runs on vgem, virtio-gpu or no device at all, and uses fences,
@@ -59,7 +60,7 @@ run() {
 	local variant=$1 table=$log/igt-stock-$1.tsv status=0
 
 	shift
-	"$vm" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" --out "$log/igt-stock-$variant" \
+	"$vm" --kernel "$(variant_image "$base" "$variant")" --out "$log/igt-stock-$variant" \
 		--boot-timeout 120 --timeout "${TIMEOUT:-2400}" \
 		--append "rcupdate.rcu_cpu_stall_timeout=120" \
 		--qemu=-fsdev --qemu "local,id=root,path=$sysroot,security_model=none,readonly=on" \

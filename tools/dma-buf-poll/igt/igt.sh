@@ -18,6 +18,7 @@
 args_variant "igt.sh BASE VARIANT [SUBTEST]..." "$@"
 shift 2
 check_repeat
+own_arch_only igt
 args_end
 
 out=$top/build/$base
@@ -187,7 +188,7 @@ run_guest() {
 			wanted=("${wanted[@]:1}")
 		fi
 	done < <(set +e
-		 "$vm" "${virgl[@]}" --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+		 "$vm" "${virgl[@]}" --kernel "$(variant_image "$base" "$variant")" \
 			--out "$log" --boot-timeout 120 --smp "${SMP:-2}" \
 			--timeout "${TIMEOUT:-$((REPEAT * 900))}" \
 			--append "rcupdate.rcu_cpu_stall_timeout=120 ${APPEND-}" \

@@ -28,7 +28,7 @@ trap 'rm -rf "$tmp"' EXIT
 for name in dma-buf dma-buf-poll dma-resv; do
 	[ -f "$obj/drivers/dma-buf/$name.o" ] || continue
 	printf 'text.%s.o\t%s\n' "$name" \
-		"$(size "$obj/drivers/dma-buf/$name.o" | awk 'NR == 2 { print $1 }')"
+		"$("${cross}size" "$obj/drivers/dma-buf/$name.o" | awk 'NR == 2 { print $1 }')"
 done
 
 # Compiled as dma-buf.o itself was: its size is that of an array of so many bytes.
@@ -37,7 +37,7 @@ command=$(sed -nE 's/^(saved)?cmd_[^ ]* := //p' "$obj/drivers/dma-buf/.dma-buf.o
 printf '%s\n' '#include <linux/dma-buf.h>' \
 	'char sizeof_dma_buf[sizeof(struct dma_buf)];' >"$tmp/probe.c"
 if (cd "$obj" && eval "$command -c -o $tmp/probe.o $tmp/probe.c") >"$tmp/log" 2>&1; then
-	nm -S "$tmp/probe.o" | while read -r _ size _ symbol; do
+	"${cross}nm" -S "$tmp/probe.o" | while read -r _ size _ symbol; do
 		[ "$symbol" != sizeof_dma_buf ] || printf 'sizeof.dma_buf\t%d\n' "$((16#$size))"
 	done
 else

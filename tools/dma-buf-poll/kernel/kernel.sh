@@ -6,8 +6,9 @@
 # VARIANT is stock, fixes or rework: the base, that with all topics but poll-rework,
 # and build/BASE/src as it is. The other two have a tree of their own that is only
 # built, build/BASE/VARIANT/src. The objects are in "obj" just below the source;
-# DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 make that obj-debug and so on: a
-# configuration of their own each, see config/. --config as the last word stops when the
+# DEBUG=1, KCSAN=1, RT=1, NOSMP=1 and GCOV=1 make that obj-debug and so on, ARCH=
+# another machine's obj-arm64, and PAGES= obj-arm64-16k: a configuration of their own each,
+# see config/. --config as the last word stops when the
 # object tree is configured. What the stock kernel was built to is most of the others:
 # they begin with a copy of its objects.
 #
@@ -22,6 +23,7 @@ check_base "$base"
 check_variant "$variant" "$base"
 name=$(flavour "$variant")
 args_end
+need_compiler
 lock "$base"
 variant_tree "$base" "$variant"
 
@@ -30,14 +32,13 @@ src=$(variant_src "$base" "$variant")
 obj=$(variant_obj "$base" "$variant")
 stamp=$out/$name.stamp
 log=$out/$name.log
-image=$obj/arch/x86/boot/bzImage
+image=$(variant_image "$base" "$variant")
 
 # The later ones win.
-fragments=("$tools/kernel/config/guest.config")
-[ ! -f "$tools/kernel/config/$base.config" ] || fragments+=("$tools/kernel/config/$base.config")
-for kind in "${flavours[@]}"; do
-	flag=${kind^^}
-	[ "${!flag:-0}" = 0 ] || fragments+=("$tools/kernel/config/$kind.config")
+kind=$(flavour_kind)
+fragments=()
+for fragment in guest "$arch" "${PAGES:+$arch-$PAGES}" "$base" "$kind" "${kind:+$arch-$kind}"; do
+	[ ! -f "$tools/kernel/config/$fragment.config" ] || fragments+=("$tools/kernel/config/$fragment.config")
 done
 
 # The stamp is for what make cannot see: edits and commits in the tree, another compiler.
@@ -45,7 +46,7 @@ what=$({ cat "$out/base.id"
 	git -C "$src" rev-parse HEAD
 	git -C "$src" diff HEAD
 	cd "$src" && git ls-files -z --others --exclude-standard | xargs -0r sha256sum; } | sha256sum)
-cc=${CC:-gcc}
+cc=${CC:-${cross}gcc}
 command -v "${cc%% *}" >/dev/null || die "no $cc here: run 'make deps'"
 key=$({ cat "${fragments[@]}"; printf '%s\n' "$what"; $cc --version | sed -n 1p; } | sha256sum)
 if [ -f "$stamp" ] && [ -f "$image" ] && [ "$(cat "$stamp")" = "$key" ]; then
@@ -68,7 +69,7 @@ export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$src CCACHE_NOHASHDIR=1 CCACHE_MA
 export KBUILD_BUILD_USER=dma-buf-poll KBUILD_BUILD_HOST=guest KBUILD_BUILD_TIMESTAMP=@0
 # Else a commit that has no tag is another release, and everything that says so is new.
 export LOCALVERSION=
-kmake=(make -C "$src" O="$obj" CC="ccache $cc")
+kmake=(make -C "$src" O="$obj" "${kbuild[@]}" CC="ccache $cc")
 # Nothing but the file in question counts its lines. Functions stay functions:
 # what is inlined early is counted as often as it is.
 [ "${GCOV:-0}" = 0 ] || kmake+=("GCOV_PROFILE_dma-buf-poll.o=y"
@@ -92,7 +93,7 @@ lost=$(cat "${fragments[@]}" | awk -F= -v optional="$(cat "$tools/kernel/config/
 # For those who compile a few objects of it.
 [ "${3-}" != --config ] || exit 0
 
-expected=$(cat "$cache/count-$base-$name" 2>/dev/null || cat "$cache/count-$base-stock" 2>/dev/null || echo 1650)
+expected=$(cat "$cache/count-$base-$name" 2>/dev/null || cat "$cache/count-$base-$(flavour stock)" 2>/dev/null || echo 1650)
 [ "$variant" = stock ] || [ ! -f "$obj/vmlinux" ] || expected=
 say "building the $base $name kernel${expected:+, about $expected files}"
 start=$SECONDS
@@ -110,9 +111,9 @@ progress() {
 	done
 	printf '%s\n' "$n" >"$out/$name.count"
 }
-nice "${kmake[@]}" -j"$(($(nproc) + 1))" bzImage modules 2>&1 | progress ||
+nice "${kmake[@]}" -j"$(($(nproc) + 1))" "${image##*/}" modules 2>&1 | progress ||
 	die "$base $name: the kernel does not build: $(grep -m1 -E '(error|Error)[: ]' "$log" || tail -n1 "$log") (see $log)"
-[ -f "$image" ] || die "$base $name: no bzImage (see $log)"
+[ -f "$image" ] || die "$base $name: no ${image##*/} (see $log)"
 # What an incremental build compiled says nothing about the next full one.
 if [ "$(cat "$out/$name.count")" -gt "$(cat "$cache/count-$base-$name" 2>/dev/null || echo 0)" ]; then
 	cp "$out/$name.count" "$cache/count-$base-$name"

@@ -17,6 +17,7 @@ base=${1:?usage: send-check.sh BASE [TOPIC]}
 only=${2-}
 check_base "$base"
 plain_kernels send-check
+own_arch_only send-check
 # Says what is wrong with a TOPIC, before anything is composed.
 "$tools/tree/series.py" "$base" ${only:+"$only"}
 args_end

@@ -85,11 +85,29 @@ static int op_nothing(const struct op *op)
 	return 0;
 }
 
+/*
+ * Without what the C library does around it. Architectures that came late, such
+ * as arm64, have no poll() but ppoll().
+ */
+static int poll_one(struct pollfd *pfd, int timeout_ms)
+{
+#ifdef SYS_poll
+	return syscall(SYS_poll, pfd, 1, timeout_ms);
+#else
+	struct timespec timeout = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_nsec = timeout_ms % 1000 * 1000000L,
+	};
+
+	return syscall(SYS_ppoll, pfd, 1, &timeout, NULL, 0);
+#endif
+}
+
 static int op_poll(const struct op *op)
 {
 	struct pollfd pfd = { .fd = op->fd, .events = op->events };
 
-	return syscall(SYS_poll, &pfd, 1, 0) < 0 ? -errno : pfd.revents;
+	return poll_one(&pfd, 0) < 0 ? -errno : pfd.revents;
 }
 
 static int op_export(const struct op *op)
@@ -99,7 +117,7 @@ static int op_export(const struct op *op)
 
 	if (fd < 0)
 		return fd;
-	syscall(SYS_poll, &pfd, 1, 0);
+	poll_one(&pfd, 0);
 	close(fd);
 	return pfd.revents;
 }
@@ -373,7 +391,7 @@ static int wait_poll(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
 
-	return syscall(SYS_poll, &pfd, 1, GIVE_UP_MS) < 0 ? -errno : pfd.revents;
+	return poll_one(&pfd, GIVE_UP_MS) < 0 ? -errno : pfd.revents;
 }
 
 static int wait_export(int dmabuf_fd)
@@ -383,7 +401,7 @@ static int wait_export(int dmabuf_fd)
 
 	if (fd < 0)
 		return fd;
-	syscall(SYS_poll, &pfd, 1, GIVE_UP_MS);
+	poll_one(&pfd, GIVE_UP_MS);
 	close(fd);
 	return pfd.revents == POLLIN ? POLLOUT : 0;
 }
@@ -415,7 +433,7 @@ static int wait_syncobj(int dmabuf_fd)
 	close(import.fd);
 	if (ret || ioctl(syncobj.drm_fd, DRM_IOCTL_SYNCOBJ_EVENTFD, &request))
 		return -errno;
-	syscall(SYS_poll, &pfd, 1, GIVE_UP_MS);
+	poll_one(&pfd, GIVE_UP_MS);
 	if (pfd.revents != POLLIN || read(syncobj.eventfd, &count, sizeof(count)) < 0)
 		return -ETIME;
 	return POLLOUT;

@@ -13,8 +13,9 @@
 base=${1:?usage: harness-test.sh BASE}
 check_base "$base"
 plain_kernels harness-test
+own_arch_only harness-test
 need_tree "$base"
-kernel=$(variant_obj "$base" rework)/arch/x86/boot/bzImage
+kernel=$(variant_image "$base" rework)
 tmp=$(mktemp -d)
 # Runs that end early leave no results. Those of a run before are for make readme.
 results=$top/build/$base/log
@@ -125,7 +126,7 @@ refuses "a QEMU that lacks a device" "missing are virtio-gpu-pci: .* on Fedora d
 	with_stubs "$tools/deps.sh"
 rm -rf "${tmp:?}/bin"
 mkdir -p "$tmp/nodpkg"
-for tool in awk bash dirname echo env uniq xargs; do
+for tool in awk bash dirname echo env uname uniq xargs; do
 	ln -sf "$(type -P "$tool")" "$tmp/nodpkg/$tool"
 done
 refuses "a machine without dpkg and gcc" \
@@ -261,6 +262,7 @@ fi
 . "${BASH_SOURCE%/*}/documents-test.sh"
 . "${BASH_SOURCE%/*}/steps-test.sh"
 . "${BASH_SOURCE%/*}/bundle-test.sh"
+. "${BASH_SOURCE%/*}/arches-test.sh"
 . "${BASH_SOURCE%/*}/coverage-test.sh"
 . "${BASH_SOURCE%/*}/compositor-test.sh"
 

@@ -23,9 +23,9 @@ steps_stub kernel/kernel.sh <<'EOS'
 . "${BASH_SOURCE%/*}/../lib.sh"
 check_variant "$2" "$1"
 echo kernel >>"$top/calls"
-mkdir -p "$(variant_obj "$1" "$2")/arch/x86/boot"
+mkdir -p "$(dirname "$(variant_image "$1" "$2")")"
 ! grep -q broken "$(variant_src "$1" "$2")/drivers/dma-buf/dma-buf.c" || die "$1 $2: it does not build"
-cp "$(variant_src "$1" "$2")/drivers/dma-buf/dma-buf.c" "$(variant_obj "$1" "$2")/arch/x86/boot/bzImage"
+cp "$(variant_src "$1" "$2")/drivers/dma-buf/dma-buf.c" "$(variant_image "$1" "$2")"
 EOS
 # A line of the "kernel" is a test and its result, or what follows "flaky", which
 # fails until it is run for the third time; or a figure.
@@ -45,7 +45,7 @@ log=$top/build/$1/log/selftest-step
 		ok|'not ok') echo "$result 1 $name" ;;
 		*) echo "# figure: $name $result" ;;
 		esac
-	done <"$(variant_obj "$1" "$2")/arch/x86/boot/bzImage"
+	done <"$(variant_image "$1" "$2")"
 } | tee "$log.results"
 status=0
 ! grep -q '^not ok' "$log.results" || status=1

@@ -16,6 +16,7 @@ base=${1:?usage: coverage.sh BASE}
 check_base "$base"
 [ "$base" != 5.10 ] || die "5.10: the series has no dma-buf-poll.c there"
 plain_kernels coverage
+own_arch_only coverage
 args_end
 
 out=$top/build/$base

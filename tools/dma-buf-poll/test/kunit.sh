@@ -19,6 +19,7 @@ base=${1:?usage: kunit.sh BASE}
 check_base "$base"
 [ "$base" != 5.10 ] ||
 	die "5.10: the suite of this base needs interrupts that UML does not have: run it in the guest"
+own_arch_only kunit
 args_end
 need_tree "$base"
 lock "$base"

@@ -44,6 +44,7 @@ HEADERS = {DIR + "/dma-buf-poll.c": DIR + "/dma-buf-poll.h",
            DIR + "/dma-resv.c": "include/linux/dma-resv.h"}
 
 sys.path[:0] = [TOOLS, os.path.join(TOOLS, "vm")]
+import arches  # noqa: E402
 import guest  # noqa: E402
 import ktap  # noqa: E402
 
@@ -407,7 +408,7 @@ class Bench:
                     f"./{test} || [ $? = 4 ] || echo 'not ok 1 {test}'\n" for test in tests))
         out = os.path.join(self.dir, f"guest-{number}")
         command = [os.environ.get("VM") or os.path.join(TOOLS, "vm/guest.py"), "--first-failure", "--kernel",
-                   os.path.join(obj, "arch/x86/boot/bzImage"), "--out", out,
+                   os.path.join(obj, arches.of()["image"]), "--out", out,
                    "--timeout", str(self.limit["guest"]), "--stall", "120",
                    "--append", f"dma_buf_poll_mutant={number}", "--file", install + ":kselftest"]
         for module in modules:
@@ -571,6 +572,7 @@ def hunt(bench, results, todo, into_guest):
 
 
 def main():
+    arches.own_only("mutants")
     if len(sys.argv) < 2:
         sys.exit("usage: mutants.py BASE [NAME]...")
     base, wanted = sys.argv[1], sys.argv[2:]
@@ -607,7 +609,7 @@ def main():
         for path, original in originals.items():
             if read(bench.src, path) != original:
                 die(f"{path} has changed meanwhile: run this again")
-        bench.build(originals, fitting, "obj", "obj", "bzImage", "modules")
+        bench.build(originals, fitting, "obj", "obj", os.path.basename(arches.of()["image"]), "modules")
         unlock(*held)
 
     if todo:

@@ -20,6 +20,9 @@ promises, see the file promises.
 report.py --readme BASE puts the lines of the contract, the figures that differ
 between the variants, and the costs into README.md, between its marks.
 
+With ARCH= all of that is about the guests of another architecture, whose results have
+its name at the end, and whose table goes into the document about these.
+
 The status is 0 only if no test failed that a series promises, and its guest ended
 as it should.
 
@@ -39,6 +42,7 @@ sys.path.insert(0, TOOLS)
 from documents import put_table  # noqa: E402
 
 sys.path.insert(0, TOOLS)
+import arches  # noqa: E402
 import ktap  # noqa: E402
 
 LINES = ("exact", "no_lost_wakeup", "one_wakeup", "quiet", "nonblocking",
@@ -267,7 +271,7 @@ COSTS = OrderedDict((("text.dma-buf.o", "text of dma-buf.o, bytes"),
 
 def costs_of(base, variant):
     """What it costs, as cost.sh found out: name -> value"""
-    path = os.path.join(TOP, "build", base, "log", f"cost-{variant}.tsv")
+    path = os.path.join(TOP, "build", base, "log", f"cost-{variant}{arches.suffix()}.tsv")
     try:
         with open(path, encoding="utf-8") as source:
             return OrderedDict(line.rstrip("\n").split("\t") for line in source)
@@ -300,7 +304,15 @@ def write_readme(base, runs):
     rows += contract_rows(runs, lambda key, values: README.search(key) and "-" not in values)
     rows += [("  " + label, *values)
              for label, *values in cost_rows([costs_of(base, run.variant) for run in runs])]
-    put_table("README.md", "table", aligned(rows)[0])
+    if arches.suffix():
+        put_table("Documentation/process/dma-buf-poll-arches.rst", "contract" + arches.suffix(), aligned(rows)[0])
+    else:
+        put_table("README.md", "table", aligned(rows)[0])
+
+
+def of_arch():
+    """Where it ran, if not on this machine's own"""
+    return " on " + arches.suffix()[1:] if arches.suffix() else ""
 
 
 def joined(dicts):
@@ -318,7 +330,7 @@ def show_table(base, runs):
         for label, *values in cost_rows(costs):
             rows.append(("  " + label, *values))
     with open(os.path.join(TOP, "build", base, "base.id"), encoding="utf-8") as source:
-        print(f"\npoll() on a dma-buf, {source.read().strip()}: " +
+        print(f"\npoll() on a dma-buf, {source.read().strip()}{of_arch()}: " +
               ", ".join(run.variant for run in runs) + "\n")
     table(rows)
     print()
@@ -415,7 +427,7 @@ def main():
     if not args or args[0].startswith("-") or (mode and len(args) > 1):
         sys.exit(USAGE)
     base = args[0]
-    runs = [Run(base, variant) for variant in args[1:] or promises_of(base)]
+    runs = [Run(base, variant + arches.suffix(), variant) for variant in args[1:] or promises_of(base)]
     for run in runs:
         if run.variant != "stock" and not run.tests:
             sys.exit(f"error: no test ran on {base} {run.variant}" +

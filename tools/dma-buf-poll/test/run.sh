@@ -17,21 +17,23 @@ log=$top/build/$base/log
 
 # What an earlier run said is no result of this one, should it end early.
 for variant in "${variants[@]}"; do
-	rm -f "$log/selftest-$variant".{results,console} "$log/cost-$variant.tsv"
+	name=$(flavour "$variant")
+	rm -f "$log/selftest-$name".{results,console} "$log/cost-$name.tsv"
 done
 
 # The stock kernel is expected to fail tests, and 5.10 to panic or not to come
 # back. Anything else that goes wrong with the guest is our problem.
 for variant in "${variants[@]}"; do
 	status=0
-	"$tools/test/selftest.sh" "$base" "$variant" >"$log/run-$variant.ktap" || status=$?
+	name=$(flavour "$variant")
+	"$tools/test/selftest.sh" "$base" "$variant" >"$log/run-$name.ktap" || status=$?
 	case $variant-$status in
 	*-[013]|stock-4) ;;
 	*) exit 1 ;;
 	esac
-	"$tools/kernel/cost.sh" "$base" "$variant" >"$log/cost-$variant.tsv"
+	"$tools/kernel/cost.sh" "$base" "$variant" >"$log/cost-$name.tsv"
 done
 status=0
-"$tools/test/report.py" "$base" >"$log/run.table" || status=$?
-cat "$log/run.table"
+"$tools/test/report.py" "$base" >"$log/run$arch_suffix.table" || status=$?
+cat "$log/run$arch_suffix.table"
 exit $status

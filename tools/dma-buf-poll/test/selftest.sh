@@ -21,9 +21,10 @@ check_base "$base"
 check_variant "$variant" "$base"
 name=$(flavour "$variant")
 check_repeat
+guest_cpus 2
 
 out=$top/build/$base
-install=$out/kselftest
+install=$out/kselftest$arch_suffix
 obj=$(variant_obj "$base" "$variant")
 prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
 args_end
@@ -31,6 +32,7 @@ args_end
 mkdir -p "$out/log"
 rm -f "$prefix".{results,console} "$prefix".boot*
 guest_tests "$base" "$variant" "$@"
+guest_args "$base" "$variant"
 
 files=(--file "$install:kselftest")
 for module in "${modules[@]}"; do
@@ -43,14 +45,14 @@ counters=
 
 say "running the kselftest on $base $name${SMP:+, $SMP CPUs}"
 slow=1
-[ "$name" = "$variant" ] || slow=4
+[ -z "$(flavour_kind)" ] || slow=4
 more=()
 [ -t 1 ] || more+=(--progress)
 ! have_virgl || more+=(--virgl)
 if [ "${KCSAN:-0}" = 1 ]; then
 	# Races of the base with itself are not ours to judge: what is in drivers/
 	# dma-buf, the tests included, is.
-	nm "$obj"/drivers/dma-buf/*.o 2>/dev/null |
+	"${cross}nm" "$obj"/drivers/dma-buf/*.o 2>/dev/null |
 		awk '$2 ~ /^[tT]$/ { print $3 }' | sort -u >"$out/log/kcsan-ours"
 	more+=(--kcsan-ours "$out/log/kcsan-ours")
 fi
@@ -64,8 +66,8 @@ while :; do
 	# guest.py may end before it comes to that
 	: >"$prefix.results"
 	: >"$prefix.console"
-	{ "$vm" "${more[@]}" --kernel "$obj/arch/x86/boot/bzImage" \
-		--out "$prefix" --smp "${SMP:-2}" \
+	{ "$vm" "${more[@]}" "${guest[@]}" \
+		--out "$prefix" --smp "$cpus" \
 		--timeout "${TIMEOUT:-$((REPEAT * slow * 900))}" --stall "$((slow * 120))" \
 		--boot-timeout "$((slow * 60))" ${MEMORY:+--memory "$MEMORY"} \
 		${APPEND:+--append "$APPEND"} "${files[@]}" --job "$tools/test/selftest-job.sh" \

@@ -36,6 +36,7 @@ from collections import OrderedDict
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import report  # noqa: E402
+arches = report.arches
 
 TOP, TOOLS = report.TOP, report.TOOLS
 CODE = ("drivers", "include", "fs")
@@ -129,7 +130,7 @@ class Steps:
         self.base = base
         self.out = os.path.join(TOP, "build", base)
         self.dir = os.path.join(self.out, "steps")
-        self.image = os.path.join(self.out, "step/src/obj/arch/x86/boot/bzImage")
+        self.image = os.path.join(self.out, "step/src/obj", arches.of()["image"])
         self.env = dict(os.environ, DBP_STEP="1", KBUILD_BUILD_VERSION="1")
         self.programs = self.tests = None
         self.list = []
@@ -489,6 +490,7 @@ def choose(steps, wanted):
 
 
 def main():
+    arches.own_only("steps")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.error = die
     parser.add_argument("--message", action="store_true")

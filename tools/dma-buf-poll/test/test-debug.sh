@@ -37,20 +37,21 @@ mkdir -p "$out/log"
 
 # run NAME KIND CPUS TIMEOUT [VARIABLE=VALUE]..., where KIND is that of the kernel
 run() {
-	local name=$1 kernel=$variant$2 cpus=$3 timeout=$4 status=0 line
+	local name=$1 kernel=$variant$arch_suffix$2 cpus=$3 timeout=$4 status=0 line
 
 	shift 4
-	echo "# == $base $variant: $name, $cpus CPU(s)"
+	guest_cpus "$cpus"
+	echo "# == $base $variant$arch_suffix: $name, $cpus CPU(s)"
 	if ! env "$@" "$tools/kernel/kernel.sh" "$base" "$variant"; then
 		not_ok "$name: its kernel does not build" </dev/null
 		return
 	fi
 	env "$@" SMP="$cpus" TIMEOUT="${TIMEOUT:-$timeout}" "$tools/test/selftest.sh" "$base" "$variant" \
-		>"$out/log/test-debug-$variant-$name" || status=$?
+		>"$out/log/test-debug-$variant$arch_suffix-$name" || status=$?
 	if [ "$status" -gt 1 ]; then
 		not_ok "$name: the guest or its log, see above (status $status)" </dev/null
 	fi
-	grep '^# KCSAN: ' "$out/log/test-debug-$variant-$name" || :
+	grep '^# KCSAN: ' "$out/log/test-debug-$variant$arch_suffix-$name" || :
 	# A test may fail that this variant does not promise: it is the report that knows.
 	status=0
 	line=$("$tools/test/report.py" --count "$base" "$kernel-smp$cpus") || status=$?
@@ -63,10 +64,10 @@ for name in "${runs[@]}"; do
 	debug) run debug -debug 4 3600 DEBUG=1 MEMORY=2G ;;
 	kcsan) run kcsan -kcsan 4 3600 KCSAN=1 ;;
 	rt)
-		if grep -qs 'select ARCH_SUPPORTS_RT' "$out/src/arch/x86/Kconfig"; then
+		if grep -qs 'select ARCH_SUPPORTS_RT' "$out/src/arch/$(arch_field source)/Kconfig"; then
 			run rt -rt 4 3600 RT=1
 		else
-			skip rt "$base has no PREEMPT_RT for x86"
+			skip rt "$base has no PREEMPT_RT for $arch"
 		fi
 		;;
 	up) run up "" 1 1800 ;;

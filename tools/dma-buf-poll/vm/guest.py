@@ -16,6 +16,8 @@ What the job prints is copied to stdout as it comes. The exit status is
 
 and anything but 0 and 1 comes with one line on stderr that says what. KVM=1 in the
 environment boots with /dev/kvm where no --accel is given, else the guest is emulated.
+The guest is of this machine's architecture; of another one with --arch, and then
+--busybox says which one runs there. ../kernel/arches has what QEMU needs to know.
 
 VM=PROGRAM has another program do this. It gets the same arguments, see --help, and
 owes the same: vm/init as the first process, or what does the same; OUT.results with
@@ -38,6 +40,8 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+import arches  # noqa: E402
 
 OK, FAILED, DIRTY, PANIC, HUNG, NO_INIT, NO_HOST = range(7)
 
@@ -68,11 +72,13 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def initramfs(path, job, files, shell):
+def initramfs(path, job, files, shell, busybox=None):
     """Make an initramfs of busybox, our init, the job and the files."""
-    busybox = shutil.which("busybox", path="/bin:/usr/bin:/sbin:/usr/sbin")
+    busybox = busybox or shutil.which("busybox", path="/bin:/usr/bin:/sbin:/usr/sbin")
     if not busybox:
         die(NO_HOST, "no busybox here: apt-get install busybox-static")
+    if not os.path.exists(busybox):
+        die(NO_HOST, f"no busybox {busybox}")
     with tempfile.TemporaryDirectory(prefix="dbp-root-") as root:
         for name in ("bin", "dev", "proc", "sys", "tmp"):
             os.mkdir(os.path.join(root, name))
@@ -102,27 +108,40 @@ def initramfs(path, job, files, shell):
             out.write(made.stdout)
 
 
+def command_line(arch):
+    """What any kernel of this architecture is to be told"""
+    table = arches.TABLE[arch]
+    words = [f"console={table['console']}", "panic=-1 oops=panic", table.get("append", ""), "loglevel=4"]
+    return " ".join(filter(None, words))
+
+
 def qemu_command(args, ramdisk, results):
     """The command line of QEMU; results is where the second serial line goes."""
+    arch = arches.TABLE[args.arch]
     accel = {
         "tcg": ["-accel", "tcg,thread=multi", "-smp", str(args.smp)],
         "icount": ["-accel", "tcg,thread=single", "-smp", "1",
                    "-icount", "shift=0,sleep=off"],
         "kvm": ["-accel", "kvm", "-cpu", "host", "-smp", str(args.smp)],
     }[args.accel]
-    append = "console=ttyS0 panic=-1 oops=panic no_timer_check loglevel=4 " + args.append
+    if args.accel != "kvm" and "cpu" in arch:
+        accel += ["-cpu", arch["cpu"]]
+    line, _, device = arch["results"].partition(" ")
+    append = command_line(args.arch) + " " + args.append
     if args.accel == "tcg":
-        # A busy host makes the guest measure a wrong rate for it, and its clock
-        # run away, with false timeouts and lockups.
-        append += " tsc=unstable"
+        append += " " + arch.get("emulated", "")
+    # For init; its own choice is what it was before others came.
+    if line != "ttyS1":
+        append += f" results={line}"
     if args.shell:
         append += " quiet"
     # 3D needs no GPU of the host's: it is rendered by llvmpipe.
     display = ("egl-headless,rendernode=/dev/null", "virtio-gpu-gl-pci") if args.virgl \
         else ("none", "virtio-gpu-pci")
-    return ["qemu-system-x86_64", *accel, "-m", args.memory,
+    return [arch["qemu"], *arch.get("board", "").split(), *accel, "-m", args.memory,
             "-display", display[0], "-serial", "mon:stdio" if args.shell else "stdio",
-            "-serial", f"file:{results}", "-no-reboot", "-nic", "none",
+            *[word.replace("FILE", results) for word in device.split()],
+            "-no-reboot", "-nic", "none",
             "-kernel", args.kernel, "-initrd", ramdisk, "-append", append,
             "-device", display[1], *args.qemu]
 
@@ -275,6 +294,8 @@ def choose_accel(args):
         die(NO_HOST, f"KVM={kvm} makes no sense: say KVM=1 or leave it out")
     args.accel = args.accel or ("kvm" if kvm == "1" else "tcg")
     if args.accel == "kvm":
+        if args.arch != arches.OWN:
+            die(NO_HOST, f"a guest of {args.arch} is emulated here: leave out KVM=1")
         try:
             os.close(os.open("/dev/kvm", os.O_RDWR))
         except OSError as error:
@@ -307,6 +328,8 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="a variable of the job's environment")
     parser.add_argument("--accel", choices=("tcg", "icount", "kvm"))
+    parser.add_argument("--arch", default=arches.OWN, choices=arches.GUESTS)
+    parser.add_argument("--busybox", metavar="FILE", help="one for that architecture")
     parser.add_argument("--smp", type=int, default=2)
     parser.add_argument("--memory", default="1G")
     parser.add_argument("--append", default="")
@@ -325,8 +348,11 @@ def main():
     parser.add_argument("commands", nargs="?", default="", help="the job, if it is short")
     args = parser.parse_args()
 
-    if not shutil.which("qemu-system-x86_64"):
-        die(NO_HOST, "no QEMU here: apt-get install qemu-system-x86")
+    arch = arches.of(args.arch)
+    if not shutil.which(arch["qemu"]):
+        die(NO_HOST, f"no QEMU here for {args.arch}, {arch['qemu']}: apt-get install {arch['emulator'].split()[0]}")
+    if args.arch != arches.OWN and not args.busybox:
+        die(NO_HOST, f"a guest of {args.arch} needs --busybox, one for it")
     ours = None
     if args.kcsan_ours:
         with open(args.kcsan_ours, encoding="utf-8") as names:
@@ -345,7 +371,7 @@ def main():
     os.makedirs(os.path.dirname(os.path.abspath(args.out)), exist_ok=True)
     console, results = args.out + ".console", args.out + ".results"
     ramdisk = args.out + ".cpio.gz"
-    initramfs(ramdisk, job, args.file, args.shell)
+    initramfs(ramdisk, job, args.file, args.shell, args.busybox)
 
     if args.shell:
         open(results, "wb").close()

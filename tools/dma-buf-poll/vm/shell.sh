@@ -9,10 +9,12 @@
 
 args_variant "shell.sh BASE VARIANT" "$@"
 [ -t 0 ] || die "make shell wants a terminal"
+guest_cpus 2
 args_end
 out=$top/build/$base
 say "^A x ends QEMU"
+guest_args "$base" "$variant"
 files=()
-[ ! -d "$out/kselftest" ] || files=(--file "$out/kselftest:kselftest")
-exec "$vm" --shell --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
-	--out "$out/log/shell" --smp "${SMP:-2}" "${files[@]}"
+[ ! -d "$out/kselftest$arch_suffix" ] || files=(--file "$out/kselftest$arch_suffix:kselftest")
+exec "$vm" --shell "${guest[@]}" \
+	--out "$out/log/shell" --smp "$cpus" "${files[@]}"
