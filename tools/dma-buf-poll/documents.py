@@ -20,7 +20,7 @@ TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
 
 # Who writes, from what in build/BASE, which target leaves that, and the base if it is
 # always the same: what the audit finds is judged for mainline. ARCH= has the first two.
-WRITERS = (("test/report.py", f"log/selftest-rework{arches.suffix()}.results", "run", None),
+WRITERS = (("test/report.py", f"log/run{arches.suffix()}.table", "run", None),
            ("bench/bench_report.py", f"bench{arches.suffix()}/results.tsv", "bench", None),
            ("clients/clients.py", "clients/all-rework", "clients", None),
            ("igt/igt_report.py", "log/igt-rework.tsv", "igt", None),

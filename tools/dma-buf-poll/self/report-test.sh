@@ -31,6 +31,7 @@ report_guest() {
 		echo "# figure: one_wakeup wake-ups of one io_uring_multishot for 64 fence(s) signaled in order = 1"
 	} >"$log.results"
 	echo "guest: exit $(($# > 2))" >"$log.console"
+	: >"${log%/*}/run.table"
 }
 
 # report_says WHAT STATUS PATTERN... -- ARGUMENT...: what report.py says to these

@@ -31,6 +31,8 @@ args_end
 # What an earlier run said is no result of this one, should it end early.
 mkdir -p "$out/log"
 rm -f "$prefix".{results,console} "$prefix".boot*
+# Nor is the table of make run one of these results, which may be of some tests only.
+[ "$prefix" != "$out/log/selftest-$variant$arch_suffix" ] || rm -f "$out/log/run$arch_suffix.table"
 guest_tests "$base" "$variant" "$@"
 guest_args "$base" "$variant"
 
