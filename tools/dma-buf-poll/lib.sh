@@ -417,42 +417,39 @@ private_apt() {
 	}
 }
 
-# sid_root NAME ROOT PACKAGE: PACKAGE as Debian's suite sid has it, and what it depends
-# on down to the C library, unpacked into ROOT, from this machine's own mirror. What
-# apt needs stays in the cache under NAME. Returns 1, with the reason in $why, if that
-# cannot be had.
-sid_root() {
-	local version
-
-	version=$(cat "$2/.version" 2>/dev/null || :)
-	if [ -n "$version" ] && [ "${REFRESH:-0}" != 1 ]; then
-		say "$3 $version of sid in ${2#"$top/"}"
+# suite_root SUITE NAME ROOT GIB PACKAGE...: these packages as Debian's SUITE has them, and
+# what they depend on down to the C library, unpacked into ROOT, from this machine's own
+# mirror. That takes GIB. What apt needs stays in the cache under NAME. No script of a
+# package is run. Returns 1, with the reason in $why, if that cannot be had.
+suite_root() {
+	if [ "$(cat "$3/.packages" 2>/dev/null || :)" = "${*:5}" ] && [ "${REFRESH:-0}" != 1 ]; then
+		say "$5 $(cat "$3/.version") of $1 in ${3#"$top/"}"
 		return
 	fi
-	need_space "$cache" 1
-	need_space "${2%/*}" 1
+	need_space "$cache" "$4"
+	need_space "${3%/*}" "$4"
 	# In a subshell, so that nobody holds the lock longer than this takes.
-	why=$(sid_unpack "$@")
+	why=$(suite_unpack "$@")
 }
 
 # The rest of it. Says on stdout what is wrong.
-sid_unpack() {
-	local root=$2 package=$3 before n=0 version deb
+suite_unpack() {
+	local suite=$1 root=$3 before n=0 version deb last=$SECONDS debs=("${@:5}")
 
 	# The cache is shared by all checkouts, and ROOT may be in it.
-	before=$(stat -c %Y "$root/.version" 2>/dev/null || :)
-	lock "$1" "$cache/apt"
-	[ "$(stat -c %Y "$root/.version" 2>/dev/null || :)" = "$before" ] || return 0
+	before=$(stat -c %Y "$root/.packages" 2>/dev/null || :)
+	lock "$2" "$cache/apt"
+	[ "$(stat -c %Y "$root/.packages" 2>/dev/null || :)" = "$before" ] || return 0
 
-	say "asking the archive for $package of sid, and what it depends on"
-	private_apt "$1" sid || { echo "$why"; return 1; }
-	version=$(apt-cache "${apt[@]}" policy "$package" | awk '/Candidate:/ && $2 != "(none)" { print $2 }')
-	[ -n "$version" ] || { echo "sid has no $package"; return 1; }
-	say "downloading $package $version and its dependencies"
+	say "asking the archive for ${debs[*]} of $suite, and what that depends on"
+	private_apt "$2" "$suite" || { echo "$why"; return 1; }
+	version=$(apt-cache "${apt[@]}" policy "${debs[0]}" | awk '/Candidate:/ && $2 != "(none)" { print $2 }')
+	[ -n "$version" ] || { echo "$suite has no ${debs[0]}"; return 1; }
+	say "downloading ${debs[0]} $version and its dependencies"
 	rm -f "$apt_dir"/archives/*.deb
-	if ! apt-get "${apt[@]}" install -y --download-only --no-install-recommends "$package" \
+	if ! apt-get "${apt[@]}" install -y --download-only --no-install-recommends "${debs[@]}" \
 		>"$apt_dir/download.log" 2>&1; then
-		echo "downloading $package failed: $(grep -m1 '^E' "$apt_dir/download.log" || tail -n1 "$apt_dir/download.log")"
+		echo "downloading ${debs[*]} failed: $(grep -m1 '^E' "$apt_dir/download.log" || tail -n1 "$apt_dir/download.log")"
 		return 1
 	fi
 
@@ -464,12 +461,15 @@ sid_unpack() {
 			echo "${deb##*/} is broken: try again with REFRESH=1"
 			return 1
 		fi
+		dpkg-deb -W "$deb" >>"$root.part/.versions"
 		n=$((n + 1))
+		[ $((SECONDS - last)) -lt 10 ] || { last=$SECONDS; say "  $n packages unpacked"; }
 	done
-	rm -rf "$root.part"/usr/share/{doc,man,locale,info}
+	rm -rf "$root.part"/usr/share/{doc,man,locale,info} "$apt_dir"/archives/*.deb
 	printf '%s\n' "$version" >"$root.part/.version"
+	printf '%s\n' "${debs[*]}" >"$root.part/.packages"
 	mv "$root.part" "$root" || { echo "cannot write to ${root%/*}"; return 1; }
-	say "$package $version and $((n - 1)) other packages of sid in ${root#"$top/"}"
+	say "${debs[0]} $version and $((n - 1)) other packages of $suite in ${root#"$top/"}"
 }
 
 # Can a guest of this machine have a virtio-gpu with 3D? (guest.py --virgl)

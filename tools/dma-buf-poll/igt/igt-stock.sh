@@ -34,7 +34,7 @@ out=$top/build/$base
 log=$out/log
 mkdir -p "$log"
 
-sid_root igt-sid "$sysroot" "$package" || die "$why"
+suite_root sid igt-sid "$sysroot" 1 "$package" || die "$why"
 installed=$sysroot/usr/libexec/igt-gpu-tools
 [ -d "$installed" ] || die "$package has no tests in /usr/libexec/igt-gpu-tools any more"
 

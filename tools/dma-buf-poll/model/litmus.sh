@@ -164,7 +164,7 @@ if ! good "$found"; then
 	lacks="no herd7 here"
 	[ -z "$found" ] || lacks="herd7 $found is older than $oldest"
 	root=$cache/herd-sid
-	sid_root herd-sid "$root" herdtools7 || cannot "$lacks; ${why:-sid has none}"
+	suite_root sid herd-sid "$root" 1 herdtools7 || cannot "$lacks; ${why:-sid has none}"
 	loader=$(printf '%s\n' "$root"/usr/lib*/ld-linux*.so.[0-9] | sed -n 1p)
 	libc=$(find "$root/usr/lib" -name libc.so.6 | sed -n 1p)
 	herd=("$loader" --library-path "${libc%/*}" "$root/usr/bin/herd7" -set-libdir "$root/usr/share/herdtools7/herd")
