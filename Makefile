@@ -17,10 +17,12 @@ MAKEFLAGS += --no-print-directory
 T := tools/dma-buf-poll
 # The variants of BASE, stock first: what is built for it is most of the others.
 VARIANTS = $(shell bash -c '. $(T)/lib.sh; variants "$(BASE)"' 2>/dev/null)
+# VARIANT if somebody has given one
+one_or_all = $(if $(filter file,$(origin VARIANT)),$(VARIANTS),$(VARIANT))
 
 .PHONY: all help run test test-all tree kernel kernels kselftest selftest bundle shell kunit model \
-	litmus test-debug coverage mutants steps bench witness clients bench-compare htmldocs check igt igt-stock \
-	audit audit-patches self deps topics series send-check backport-report readme refresh clean \
+	litmus test-debug coverage mutants steps bench witness clients compositor bench-compare htmldocs check igt \
+	igt-stock audit audit-patches self deps topics series send-check backport-report readme refresh clean \
 	distclean
 .DELETE_ON_ERROR:
 # Each step takes all CPUs for itself.
@@ -148,6 +150,12 @@ clients = clients/clients.sh '$(BASE)' '$(VARIANT)' $(CLIENTS)
 clients: args-clients kernel-stock kernel-$(VARIANT) kselftest
 	@$(T)/$(clients)
 
+## KWin, Mutter and sway of Debian 13 and buffers with fences, on all
+## variants or VARIANT; COMPOSITORS="..." and CASES="..." name some
+compositor = compositor/compositor.sh '$(BASE)' '$(one_or_all)' $(foreach c,$(COMPOSITORS),'$(c)')
+compositor: args-compositor deps-compositor $$(addprefix kernel-,$$(one_or_all)) kselftest
+	@$(T)/$(compositor)
+
 ## two of those, A=... B=...: bases, directories or results.tsv
 bench-compare:
 	@$(T)/bench/bench_report.py --compare '$(A)' '$(B)'
@@ -202,8 +210,8 @@ backport-report: deps-build
 	@$(T)/mail/backport-report.py
 
 ##@ To change it:
-## put the tables of the last make run, bench, clients and audit into README.md
-## and the documents
+## put the tables of the last make run, bench, clients, compositor and audit into
+## README.md and the documents
 readme:
 	@$(T)/documents.py '$(BASE)'
 
@@ -220,7 +228,7 @@ clean:
 	rm -rf build/*/bundle-* build/*/src/obj* build/*/*/src/obj* build/*/stock*.stamp build/*/fixes*.stamp \
 		build/*/rework*.stamp build/*/step.stamp build/*/kselftest* build/*/kunit* \
 		build/*/check-clang* build/*/htmldocs* build/*/mutant build/*/mutant-kunit \
-		build/*/clients build/*/igt build/*/drivers build/igt-tree build/igt-sid
+		build/*/clients build/*/compositor build/*/igt build/*/drivers build/igt-tree build/igt-sid
 
 ## remove build/ and the cache
 distclean:

@@ -4,7 +4,7 @@
 # deps.sh [GROUP]...: install the Debian packages that are missing
 #
 # The groups: build (the default), check, clang (a newer one than Debian's own),
-# docs, bench, clients, coverage, igt, audit. Where nobody can install any, for want
+# docs, bench, clients, compositor, coverage, igt, audit. Where nobody can install any, for want
 # of dpkg or of the right to, the group build is content with the commands it calls: see
 # the table.
 #
@@ -23,7 +23,9 @@ docs="graphviz python3-docutils python3-sphinx python3-yaml"
 bench="gnuplot-nox"
 clients="golang-go libevent-dev libglib2.0-dev libuv1-dev pkgconf"
 coverage="gcovr"
-igt="intel-gpu-tools libegl1 libgbm1 libgl1-mesa-dri libvirglrenderer1 qemu-system-gui"
+virgl="libegl1 libgbm1 libgl1-mesa-dri libvirglrenderer1 qemu-system-gui"
+compositor="libvulkan-dev libwayland-bin libwayland-dev wayland-protocols $virgl"
+igt="intel-gpu-tools $virgl"
 audit="coccinelle"
 # Debian 13 does not have it: one test is skipped there.
 maybe=lava-common
@@ -37,6 +39,7 @@ for group; do
 	docs) packages+=" $docs" ;;
 	bench) packages+=" $bench" ;;
 	clients) packages+=" $clients" ;;
+	compositor) packages+=" $compositor" ;;
 	coverage) packages+=" $coverage" ;;
 	igt) packages+=" $igt" ;;
 	audit) packages+=" $audit" ;;

@@ -21,6 +21,7 @@ TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
 WRITERS = (("test/report.py", "log/selftest-rework.results", "run", None),
            ("bench/bench_report.py", "bench/results.tsv", "bench", None),
            ("clients/clients.py", "clients/all-rework", "clients", None),
+           ("compositor/compositor.py", "compositor/all", "compositor", None),
            ("audit/audit.py", "audit/report.md", "audit", "mainline"))
 
 # What is a table already: the file in build/BASE, the target, and where it goes

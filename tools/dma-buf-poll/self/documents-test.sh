@@ -50,13 +50,14 @@ table_has() {
 
 documents_say "readme leaves out what has not run" 0 '^README.md: table$' \
 	'^left out, .*: make bench BASE=6.12$' '^left out, .*: make clients BASE=6.12$' \
+	'^left out, .*: make compositor BASE=6.12$' \
 	'^left out, .*: make audit BASE=mainline$' '^left out, .*: make witness BASE=6.12$'
 # Indented, as Markdown wants it.
 table_has README.md table '                                                               stock      fixes             rework' \
 	'    quiet                                                      FAILS 1/2  ok 1/1            ok 1/1'
 
 made=$report_top/build/6.12
-mkdir -p "$made"/{bench,clients} "$report_top/build/mainline/audit"
+mkdir -p "$made"/{bench,clients,compositor} "$report_top/build/mainline/audit"
 printf '%s\n' 'package none_1' 0123456789012345678901234567890123456789 'gcc 0' >"$made/bench/what"
 for variant in stock rework; do
 	for n in 0 1 4 16 64; do
@@ -71,6 +72,15 @@ done
 echo '<svg>new</svg>' >"$made/bench/report.svg"
 printf 'x\ta loop\t\n' >"$made/clients/list"
 : >"$made/clients/all-rework"
+printf '%s 0.1\n' kwin-wayland mutter sway >"$made/compositor/versions"
+for variant in stock rework; do
+	for name in kwin mutter sway; do
+		echo 0 >"$made/compositor/$name-$variant.status"
+		echo "trace: frames-1 [000] ... 1.0: tracing_mark_write: dbp plain 0 left 0 0" \
+			>"$made/log/compositor-$name-$variant.results"
+	done
+done
+: >"$made/compositor/all"
 echo 'package none_2' >"$report_top/build/mainline/base.id"
 {
 	printf '# Audit of mainline\n\n| rule | files | found | true | false | unclear | new |\n|---|--:|--:|--:|--:|--:|--:|\n'
@@ -86,6 +96,7 @@ process=Documentation/process/dma-buf-poll
 mkdir -p "$report_top/build/6.12/log/witness"
 printf 'ns  stock\nidle  30.0\n' >"$report_top/build/6.12/log/witness/table"
 documents_say "readme writes all there is" 0 "^$process-cost.rst: witness$" "^$process-cost.rst: bench$" "^$process-clients.rst: clients$" \
+	"^$process-compositor.rst: compositor$" \
 	"^$process-audit.rst: audit$" "^$process-audit.rst: ops$"
 table_has $process-cost.rst bench '::' '    package none_1' '    gcc 0' \
 	'    One poll that returns at once, guest instructions' \
@@ -104,6 +115,8 @@ table_has $process-clients.rst clients '::' \
 	'    Event loops that wait for 64 dma-bufs with 4 fences each, package none_1' \
 	'    client  stock  callbacks  early  rounds  wake-ups  CPU ms  idle ms  kept  rework  callbacks  early  rounds  wake-ups  CPU ms  idle ms  kept' \
 	'    a loop  ok            64      -       -         -       -        -     -  ok             64      -       -         -       -        -     -'
+table_has $process-compositor.rst compositor '::' '    sway 0.1                                                  stock   rework' \
+	'      clients of which a buffer is left after that            0 of 1  0 of 1'
 table_has $process-audit.rst audit '::' "    package none_2, with the series: $found findings" \
 	'    fence_ops_sleep      10      2     1      1        0    0'
 table_has $process-audit.rst ops '::' '    base      ops  safe  private  bookkeep-only  fixed-by-patch  unsafe'

@@ -247,6 +247,7 @@ fi
 . "${BASH_SOURCE%/*}/steps-test.sh"
 . "${BASH_SOURCE%/*}/bundle-test.sh"
 . "${BASH_SOURCE%/*}/coverage-test.sh"
+. "${BASH_SOURCE%/*}/compositor-test.sh"
 
 # test-all with parts that do nothing, and fail for 6.1: what becomes of the others?
 for name in test/run check/check check/htmldocs mail/send-check test/kunit model/model model/litmus \
