@@ -104,7 +104,8 @@ in_root WAYLAND_DISPLAY=$socket chroot $root /tmp/frames "$pid" $CASES || status
 # Before its first frame the compositor is busy with itself. The serial line is slow.
 sed -nE '/ dbp [a-z]* 0 frame 0/,$s/^ *(.*(tracing_mark_write: .*|sched_wakeup:|dma_fence_signaled:)).*/trace: \1/p' \
 	/sys/kernel/tracing/trace
-if ! kill -0 "$pid" 2>/dev/null; then
+# Nobody may have waited for it yet.
+if ! grep -qs '^State:[^Z]*$' "/proc/$pid/status"; then
 	last_lines "$COMPOSITOR has ended"
 	exit 1
 elif [ $status != 0 ]; then

@@ -22,12 +22,17 @@ done
 [ "$(base_field "$base" 4)" = all ] ||
 	die "compositor: $base has no ioctl to give a buffer any fence"
 plain_kernels compositor
+own_arch_only compositor
 
 known=(kwin mutter sway)
 for name; do
 	[[ " ${known[*]} " = *" $name "* ]] || die "no compositor $name: there are ${known[*]}"
 done
 compositors=("${@:-${known[@]}}")
+cases=$(sed -n 's/^\t{ "\([a-z]*\)", .*/\1/p' "$tools/compositor/frames.c" | paste -sd' ')
+for case in ${CASES-}; do
+	[[ " $cases " = *" $case "* ]] || die "no case $case: there are $cases"
+done
 args_end
 
 have_virgl ||
@@ -67,7 +72,7 @@ for name in "${compositors[@]}"; do
 		rm -f "$said.results" "$out/$name-$variant".{status,some}
 		say "running $name on the $base $variant kernel"
 		status=0
-		"$vm" --virgl --memory 3G --kernel "$(variant_obj "$base" "$variant")/arch/x86/boot/bzImage" \
+		"$vm" --virgl --memory 3G --kernel "$(variant_image "$base" "$variant")" \
 			--out "$said" --boot-timeout 240 --timeout "${TIMEOUT:-1200}" \
 			--append "rcupdate.rcu_cpu_stall_timeout=120" \
 			--qemu=-fsdev --qemu "local,id=root,path=$root,security_model=none,readonly=on" \

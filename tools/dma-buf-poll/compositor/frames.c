@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,13 +121,14 @@ static void signal_fence(int timeline, int number, int of)
 	mark("signaled %d %d", number, of);
 }
 
-/* Of the buffers of our clients: how many there are, and how many files the compositor has. */
+/* How many buffers of our clients there are, and of how many the compositor has a file */
 static void mark_buffers(const char *what)
 {
+	FILE *file = fopen("/sys/kernel/debug/dma_buf/bufinfo", "r");
 	char line[512], path[64];
 	int live = 0, held = 0;
-	FILE *file = fopen("/sys/kernel/debug/dma_buf/bufinfo", "r");
-	ssize_t len;
+	ino_t known[64];
+	struct stat st;
 
 	if (!file)
 		die("no /sys/kernel/debug/dma_buf/bufinfo");
@@ -134,12 +136,19 @@ static void mark_buffers(const char *what)
 		live += !!strstr(line, "\t" NAME "\n");
 	fclose(file);
 	for (int fd = 0; fd < 1024; fd++) {
+		bool again = false;
+		ssize_t len;
+
 		snprintf(path, sizeof(path), "/proc/%d/fd/%d", compositor_pid, fd);
 		len = readlink(path, line, sizeof(line) - 1);
-		if (len < 0)
+		line[len < 0 ? 0 : len] = '\0';
+		if (!strstr(line, ":" NAME) || stat(path, &st))
 			continue;
-		line[len] = '\0';
-		held += !!strstr(line, ":" NAME);
+		/* It may have several of one buffer. */
+		for (int i = 0; i < held; i++)
+			again |= known[i] == st.st_ino;
+		if (!again && held < (int)ARRAY_SIZE(known))
+			known[held++] = st.st_ino;
 	}
 	mark("%s %d %d", what, live, held);
 }
@@ -258,8 +267,6 @@ static int run_case(const struct plan *plan)
 
 int main(int argc, char **argv)
 {
-	int failed = 0;
-
 	if (argc < 2 || (compositor_pid = atoi(argv[1])) <= 0)
 		die("usage: frames PID [CASE]...");
 	tracing = open("/sys/kernel/tracing/trace_marker", O_WRONLY | O_CLOEXEC);
@@ -270,8 +277,8 @@ int main(int argc, char **argv)
 
 		for (int j = 2; j < argc; j++)
 			wanted |= !strcmp(argv[j], plans[i].name);
-		if (wanted)
-			failed |= run_case(&plans[i]);
+		if (wanted && run_case(&plans[i]))
+			return 1;
 	}
-	return failed;
+	return 0;
 }

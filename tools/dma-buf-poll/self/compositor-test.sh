@@ -103,6 +103,8 @@ compositor_says "no results" 1 \
 compositor_sh=$tools/compositor/compositor.sh
 refuses "a compositor that does not exist" "no compositor weston: there are kwin mutter sway" \
 	m compositor BASE="$base" COMPOSITORS=weston
+refuses "a case that does not exist" "no case nonsense: there are plain one .* idle" \
+	m compositor BASE="$base" CASES=nonsense
 refuses "compositors on a base whose buffers take no fence" "5.10 has no ioctl" m compositor BASE=5.10 VARIANT=stock
 refuses "compositors with a variant that does not exist" "no VARIANT 'fast'" m compositor BASE="$base" VARIANT=fast
 stub qemu-system-x86_64 'echo egl-headless'
