@@ -203,7 +203,8 @@ flavour_kind() {
 flavour() {
 	local kind
 
-	kind=$(flavour_kind)
+	# Where it is called in $( ) an error ends nothing by itself.
+	kind=$(flavour_kind) || exit
 	printf '%s\n' "$1$arch_suffix${kind:+-$kind}"
 }
 
@@ -212,7 +213,7 @@ flavour() {
 plain_kernels() {
 	local kind
 
-	kind=$(flavour_kind)
+	kind=$(flavour_kind) || exit
 	[ -z "$kind" ] || die "$1 has kernels of its own: leave out ${kind^^}=1"
 	[ -z "${SMP-}" ] || die "$1 has a number of CPUs of its own: leave out SMP=$SMP"
 }
@@ -365,7 +366,7 @@ kernel_path() {
 guest_tests() {
 	local list=$top/build/$1/kselftest$arch_suffix/kselftest-list.txt kind obj module test
 
-	kind=$(flavour_kind)
+	kind=$(flavour_kind) || exit
 	obj=$(variant_obj "$1" "$2")
 	[ -f "$list" ] || die "$1: the kselftest has not been built: run 'make selftest'"
 	tests=("${@:3}") modules=() when=

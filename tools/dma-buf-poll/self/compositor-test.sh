@@ -8,7 +8,7 @@
 compositor_top=$tmp/compositor
 compositor_log=$compositor_top/build/6.12/log
 mkdir -p "$compositor_top"/tools/dma-buf-poll "$compositor_log" "$compositor_top/build/6.12/compositor"
-(cd "$tools" && cp --parents compositor/compositor.py documents.py ktap.py "$compositor_top/tools/dma-buf-poll/")
+(cd "$tools" && cp --parents compositor/compositor.py kernel/arches documents.py arches.py ktap.py "$compositor_top/tools/dma-buf-poll/")
 echo 'package none_1' >"$compositor_top/build/6.12/base.id"
 printf 'kwin-wayland\t4:1.2\n' >"$compositor_top/build/6.12/compositor/versions"
 

@@ -9,7 +9,7 @@ counted=$tmp/counted
 counted_obj=$counted/build/6.12/src/obj-gcov
 mkdir -p "$counted"/tools/dma-buf-poll/{kernel,test,tree} "$counted"/build/6.12/{log,src/drivers/dma-buf} \
 	"$counted_obj/drivers/dma-buf"
-(cd "$tools" && cp --parents test/coverage.sh tree/bases lib.sh "$counted/tools/dma-buf-poll/")
+(cd "$tools" && cp --parents test/coverage.sh tree/bases kernel/arches lib.sh "$counted/tools/dma-buf-poll/")
 for name in kernel/kernel test/selftest; do
 	printf '#!/bin/sh\n' >"$counted/tools/dma-buf-poll/$name.sh"
 	chmod +x "$counted/tools/dma-buf-poll/$name.sh"

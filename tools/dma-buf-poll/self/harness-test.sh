@@ -212,7 +212,7 @@ for tool in bash env busybox sh; do
 done
 # Itself, not one of the scripts that choose a version and want a PATH for it.
 ln -sf "$(python3 -c 'import sys; print(sys.executable)')" "$tmp/noqemu/python3"
-refuses "a machine without QEMU" "no QEMU here: apt-get install" \
+refuses "a machine without QEMU" "no QEMU here for x86_64, qemu-system-x86_64: apt-get install" \
 	env PATH="$tmp/noqemu" "$tools/vm/guest.py" --out "$tmp/guest" --kernel "$kernel" true
 refuses "a kernel that is not there" "no kernel /nowhere" guest --kernel /nowhere true
 if [ -e /dev/kvm ]; then

@@ -8,7 +8,7 @@
 report_top=$tmp/report
 report=$report_top/tools/dma-buf-poll/test/report.py
 mkdir -p "$report_top"/tools/dma-buf-poll/{test,tree} "$report_top"/build/{6.12,5.10}/log
-(cd "$tools" && cp --parents test/{report.py,promises} tree/bases documents.py lib.sh ktap.py "$report_top/tools/dma-buf-poll/")
+(cd "$tools" && cp --parents test/{report.py,promises} tree/bases kernel/arches documents.py arches.py lib.sh ktap.py "$report_top/tools/dma-buf-poll/")
 mkdir -p "$report_top"/patches/{6.12,5.10}
 printf '%s\n' '# poll-rework/' ../5.10/poll-fixes/0001-x.patch poll-rework/0001-x.patch >"$report_top/patches/6.12/series"
 printf '%s\n' '# poll-rework/' poll-fixes/0001-x.patch >"$report_top/patches/5.10/series"
