@@ -28,13 +28,13 @@ install=$out/kselftest$arch_suffix
 obj=$(variant_obj "$base" "$variant")
 prefix=$out/log/selftest-$name${SMP:+-smp$SMP}
 args_end
+guest_tests "$base" "$variant" "$@"
+guest_args "$base" "$variant"
 # What an earlier run said is no result of this one, should it end early.
 mkdir -p "$out/log"
 rm -f "$prefix".{results,console} "$prefix".boot*
 # Nor is the table of make run one of these results, which may be of some tests only.
 [ "$prefix" != "$out/log/selftest-$variant$arch_suffix" ] || rm -f "$out/log/run$arch_suffix.table"
-guest_tests "$base" "$variant" "$@"
-guest_args "$base" "$variant"
 
 files=(--file "$install:kselftest")
 for module in "${modules[@]}"; do
