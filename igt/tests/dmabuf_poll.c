@@ -260,7 +260,7 @@ static void require_sync_files(int fd)
 {
 	struct dma_buf_import_sync_file arg = { .flags = DMA_BUF_SYNC_WRITE, .fd = -1 };
 
-	/* who knows the ioctl complains about the descriptor */
+	/* Whoever knows the ioctl complains about the descriptor. */
 	igt_require_f(igt_ioctl(fd, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &arg) && errno != ENOTTY,
 		      "this kernel imports no sync_file into a dma-buf\n");
 	igt_require_sw_sync();

@@ -3,6 +3,9 @@
 each result, and the numbers as the last line. They judge what has ended, so all of it is
 printed at the end, and the plan can be where KTAP wants it: first."""
 
+# What guest.py says with its status, where that is more than that the job has failed
+TROUBLE = {2: "the kernel's log is not clean", 3: "the kernel panicked", 4: "the guest hung"}
+
 
 class Tally:
     """A line for each result, and the numbers of them at the end"""

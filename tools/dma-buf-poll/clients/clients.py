@@ -34,7 +34,6 @@ COLUMNS = (("callbacks", "callbacks"), ("early", "early"), ("loops", "rounds"),
            ("kept", "kept"))
 
 RESULT = re.compile(r"^(not ok|ok) (?:\d+ )?(\S+)(?:: | - )?(.*)$")
-TROUBLE = {2: "the kernel's log is not clean", 3: "the kernel panicked", 4: "the guest hung"}
 
 
 def fail(text):
@@ -52,7 +51,7 @@ class Run:
         status = os.path.join(TOP, "build", base, "clients", f"{variant}.status")
         try:
             with open(status, encoding="utf-8") as source:
-                self.trouble = TROUBLE.get(int(source.read()))
+                self.trouble = ktap.TROUBLE.get(int(source.read()))
             with open(path, encoding="utf-8", errors="replace") as source:
                 for line in source:
                     self.line(line.rstrip())

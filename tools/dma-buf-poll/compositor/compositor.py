@@ -40,7 +40,6 @@ WAKEUPS = 1
 IDLE_CPU_MS = 1000
 
 TRACE = re.compile(r"^trace: .*-(\d+)\s+\[\d+\] \S+\s+([\d.]+): (\w+): ?(.*)$")
-TROUBLE = {2: "the kernel's log is not clean", 3: "the kernel panicked", 4: "the guest hung"}
 
 
 def fail(text):
@@ -86,8 +85,8 @@ class Run:
                     self.line(line.rstrip())
         except OSError as error:
             fail(f"{error.filename} is missing: run 'make compositor' first")
-        if self.status in TROUBLE:
-            self.errors.append(TROUBLE[self.status])
+        if self.status in ktap.TROUBLE:
+            self.errors.append(ktap.TROUBLE[self.status])
         elif not self.errors and (self.status or "plain" not in self.left):
             self.errors.append("the job ended, and does not say why")
 

@@ -1626,7 +1626,7 @@ POLL_TEST(quiet, polling_a_busy_buffer_wakes_no_sleeper)
 }
 
 /*
- * Who waits for what a buffer never reports, such as an error, sleeps on. A
+ * Whoever waits for what a buffer never reports, such as an error, sleeps on. A
  * wake-up that names no event would be for them as well.
  */
 static void check_completion_wakes_no(struct __test_metadata *_metadata,

@@ -400,7 +400,7 @@ POLL_TEST(no_lost_wakeup_virtio, all_kinds)
 	}
 }
 
-/* Who is told of one buffer may rely on those that were asked for before. */
+/* Whoever is told of one buffer may rely on those that were asked for before. */
 POLL_TEST(no_lost_wakeup_virtio, in_order)
 {
 	struct waiter *waiters[BUFFERS];

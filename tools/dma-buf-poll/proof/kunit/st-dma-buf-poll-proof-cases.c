@@ -48,7 +48,7 @@ static void exact_a_buffer_without_fences_is_ready(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
 }
 
-/* Who polls without a table asks for everything, and does not wait */
+/* Whoever polls without a table asks for everything, and does not wait */
 static void exact_poll_without_a_table(struct kunit *test)
 {
 	struct st_buf *buf = st_buf(test);
