@@ -20,7 +20,8 @@
  * reaches one. With REARM a waiter that was woken stays on the queue and wants nothing,
  * until it wants the same again and looks (EPOLLONESHOT, EPOLL_CTL_MOD). With PATIENT
  * nobody goes away who has not been told "ready". With EARLY the bit of a fence is set
- * before the lock of the fence is taken, as i915 does.
+ * before the lock of the fence is taken, as i915 does. With LATE the irq_work has no
+ * interrupt of its own, and all look again in its place.
  *
  * What is one step here: an access to memory that no lock protects, or a section
  * under a lock. A lock is held over many steps where others may change what is looked
@@ -105,6 +106,7 @@ byte	others_left = FENCES + 1;	/* signalers and the adder */
 hidden byte i_;
 hidden byte j_;
 hidden byte key_;
+hidden byte all_;			/* a wake-up without a mask */
 
 /* Every step that touches the dma-buf or its reservation object says so. */
 #define use()		assert(!freed)
@@ -162,7 +164,7 @@ inline resv_get(d, fence)
 #ifdef BUG_ONE
 #define to_all		false
 #else
-#define to_all		any_exclusive
+#define to_all		(all_ || any_exclusive)
 #endif
 
 /*
@@ -299,7 +301,18 @@ inline tell(d, looks, comes, callback)
 #endif
 			use();
 			if
-			:: looks -> queue_irq_work()
+			:: looks ->
+#ifdef LATE
+#ifndef BUG_LATE_OWED
+				owed[d] = false;
+				told[d] = false;
+#endif
+				all_ = true;
+				wake();
+				all_ = false
+#else
+				queue_irq_work()
+#endif
 			:: else ->
 				key_ = 0;
 				answer(d);

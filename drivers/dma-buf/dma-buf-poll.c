@@ -96,7 +96,14 @@ static void dma_buf_poll_tell(struct dma_buf *dmabuf,
 	 */
 	if (dma_buf_poll_find(dmabuf, dcb->write, !dcb->last)) {
 		WRITE_ONCE(dcb->last, !dcb->last);
-		irq_work_queue(&dmabuf->poll_work);
+		if (arch_irq_work_has_interrupt()) {
+			irq_work_queue(&dmabuf->poll_work);
+		} else {
+			/* It would wait for the tick, so all look again. */
+			WRITE_ONCE(dcb->owed, false);
+			smp_mb();	/* see below */
+			wake_up_all_locked(&dmabuf->poll);
+		}
 		return;
 	}
 
@@ -117,8 +124,8 @@ static void dma_buf_poll_tell(struct dma_buf *dmabuf,
 	}
 
 	/*
-	 * First the signaled bits, then what each waiter asks for. Pairs with
-	 * ep_modify(): either the poll there sees the fences signaled or the
+	 * First the signaled bits and @owed, then what each waiter asks for.
+	 * Pairs with ep_modify(): either the poll there sees these or the
 	 * wake-up sees the new events. Without, an item that is enabled again
 	 * (EPOLLONESHOT) could be told "not yet" without the lock, for its
 	 * direction still owes, and not be woken either.

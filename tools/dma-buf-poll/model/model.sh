@@ -68,6 +68,9 @@ options() {
 	one)	echo "poll -DDIRECTIONS=1" ;;
 	three)	echo "poll -DFENCES=3 -DINITIAL=3 -DWAITERS=1 -DCPUS=2" ;;
 	early)	echo "poll -DEARLY" ;;
+	late)	echo "poll -DLATE" ;;
+	late-few) echo "poll -DLATE -DWAITERS=1" ;;
+	late-both) echo "poll -DLATE -DDIRECTIONS=2 -DINITIAL=2" ;;
 	rearm)	echo "poll -DREARM -DWAITERS=1" ;;
 	both)	echo "poll -DDIRECTIONS=2 -DINITIAL=2" ;;
 	added)	echo "poll -DDIRECTIONS=2 -DWRITES=2 -DWAITERS=1" ;;
@@ -173,6 +176,9 @@ holds few ends "2 fences, a waiter, an adder, a closer: every run ends"
 holds three safety "3 fences, a waiter, a closer, 2 CPUs"
 holds three ends "3 fences, a waiter, a closer, 2 CPUs: every run ends"
 holds early safety "2 fences, 2 waiters, an adder, a closer, signaled before the lock"
+holds late safety "2 fences, 2 waiters, an adder, a closer, no interrupt for the irq_work"
+holds late-few ends "2 fences, a waiter, an adder, a closer, no interrupt for the irq_work: every run ends"
+holds late-both safety "EPOLLIN and EPOLLOUT, 2 waiters, a closer, no interrupt for the irq_work"
 holds rearm safety "a waiter that changes what it asks for"
 holds rearm ends "a waiter that changes what it asks for: every run ends"
 holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, 2 waiters, a closer"
@@ -186,6 +192,7 @@ finds few safety NOT_SET "assertion violated (owed" "a poller that has armed is 
 finds few safety UNHEARD "invalid end state" "the callback may have run before a wake-up is owed"
 finds few safety KEEP_FUNC "assertion violated" "a callback that has run is taken for one to come"
 finds few safety NO_WORK "invalid end state" "the callback finds another fence and queues no irq_work"
+finds late-few safety LATE_OWED "invalid end state" "all look again, and a wake-up is still owed"
 finds few safety NO_TELL "invalid end state" "a poller takes the callback off and tells nobody"
 finds few safety FOLLOW "assertion violated" "the callback goes on with nobody waiting"
 finds few safety NO_SYNC "assertion violated" "release does not wait for the irq_work"

@@ -103,8 +103,9 @@ class Promises:
         known = promises_of(base)
         if variant not in known:
             sys.exit(f"error: {base} has no VARIANT '{variant}': it has {' '.join(known)}")
+        names = (known[variant], f"{known[variant]}-{arches.ARCH}")
         self.exceptions = [(pattern, why.strip()) for name, pattern, why in rows_of("test/promises")
-                           if name == known[variant]]
+                           if name in names]
 
     def why_not(self, name):
         """Why something is not promised, or nothing if it is"""

@@ -196,6 +196,7 @@ static void exact_fences_which_signal_when_enabled(struct kunit *test)
 	struct st_fence *asked, *other;
 	struct st_waiter *in, *out;
 
+	st_needs_interrupt(test);
 	st_attach(test, buf, self, DMA_RESV_USAGE_WRITE);
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_OUT), ST_OUT);
 	KUNIT_EXPECT_EQ(test, self->enabled, 1U);
@@ -247,6 +248,7 @@ static void exact_a_fence_that_was_removed_does_not_count(struct kunit *test)
 	struct st_fence *new = st_add(test, other, DMA_RESV_USAGE_WRITE);
 	struct st_waiter *w = st_wait(test, buf, ST_INOUT);
 
+	st_needs_interrupt(test);
 	st_copy(test, buf, none);
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
 	/* Who slept on it is told at once, for both directions. That of IN stays. */
@@ -972,6 +974,7 @@ static void one_wakeup_for_any_number_of_fences(struct kunit *test)
 	struct st_waiter *in, *out, *both;
 	unsigned int i;
 
+	st_needs_interrupt(test);
 	for (i = 0; i < p->n; i++)
 		f[i] = st_add(test, buf, i % 2 ? DMA_RESV_USAGE_WRITE :
 						 DMA_RESV_USAGE_KERNEL);
@@ -1127,6 +1130,44 @@ static void no_lost_wakeup_for_exclusive_waiters_for_another_direction(struct ku
 	}
 }
 
+/*
+ * An irq_work without an interrupt of its own waits for the next tick. There all look
+ * again, at once, and whoever finds a fence left arms.
+ */
+static void no_lost_wakeup_where_an_irq_work_has_no_interrupt(struct kunit *test)
+{
+	const struct st_pattern *p = test->param_value;
+	struct st_buf *buf = st_buf(test);
+	struct st_fence *f[ST_MAX_FENCES];
+	struct st_waiter *w;
+	unsigned int i;
+
+	for (i = 0; i < p->n; i++)
+		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+	if (!st_interrupt(false))
+		kunit_skip(test, "an irq_work has an interrupt here");
+
+	st_shuffle(test->priv, f, p->n, p->order);
+	for (i = 0; i < p->n; i++) {
+		unsigned int armed = st_fence_callbacks(f[i]);
+		unsigned int left = i + 1 < p->n;
+		int wakes = atomic_read(&w->wakes);
+
+		st_signal(f[i]);
+		KUNIT_EXPECT_FALSE(test, irq_work_is_busy(&buf->dmabuf->poll_work));
+		KUNIT_EXPECT_EQ(test, atomic_read(&w->wakes), wakes + (int)armed);
+		/* io_uring and aio would take a mask for the answer */
+		if (armed && left)
+			KUNIT_EXPECT_EQ(test, atomic_read(&w->keys), -1);
+		KUNIT_EXPECT_EQ(test, st_look(w), left ? 0 : ST_IN);
+		KUNIT_EXPECT_EQ(test, st_callbacks(test->priv), left);
+	}
+	/* First one end of the list is waited for, then the other */
+	if (p->order != ST_RANDOM)
+		KUNIT_EXPECT_LE(test, atomic_read(&w->wakes), 2);
+}
+
 /* Everybody sees that, not only whoever comes first */
 static void no_lost_wakeup_for_any_waiter(struct kunit *test)
 {
@@ -1150,6 +1191,7 @@ static void one_wakeup_not_before_a_fence_that_was_added_meanwhile(struct kunit 
 	struct st_waiter *w = st_wait(test, buf, ST_IN);
 	struct st_fence *b = st_add(test, buf, DMA_RESV_USAGE_WRITE);
 
+	st_needs_interrupt(test);
 	st_signal(a);
 	KUNIT_EXPECT_EQ(test, st_wakes(w), 0);
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), 0U);
@@ -1169,6 +1211,7 @@ static void one_wakeup_after_a_fence_added_between_signal_and_wake(struct kunit 
 	struct dma_resv *resv = buf->dmabuf->resv;
 	unsigned long flags;
 
+	st_needs_interrupt(test);
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		kunit_skip(test, "no fence signals with interrupts disabled on PREEMPT_RT");
 
@@ -1192,6 +1235,7 @@ static void no_lost_wakeup_when_a_replaced_fence_signals_at_the_latest(struct ku
 {
 	int gone;
 
+	st_needs_interrupt(test);
 	for (gone = 0; gone < 2; gone++) {
 		struct st_buf *buf = st_buf(test);
 		struct st_fence *old = st_add(test, buf, DMA_RESV_USAGE_WRITE);
@@ -1519,6 +1563,7 @@ static void neutral_pending_callbacks_hold_their_fence_only(struct kunit *test)
 	struct st_fence *b = st_add(test, buf, DMA_RESV_USAGE_READ);
 	struct st_waiter *w;
 
+	st_needs_interrupt(test);
 	st_poll(buf, ST_INOUT);
 	KUNIT_EXPECT_EQ(test, st_file_count(buf), 1L);
 	w = st_wait(test, buf, ST_INOUT);
@@ -1551,6 +1596,7 @@ static void neutral_a_fence_lives_as_long_as_its_callback(struct kunit *test)
 	struct st_fence *new = st_fence(test, ST_ENABLE_TRUE);
 	struct st_waiter *w = st_wait(test, buf, ST_IN);
 
+	st_needs_interrupt(test);
 	st_replace(buf, old, new, DMA_RESV_USAGE_WRITE);
 	KUNIT_EXPECT_EQ(test, st_refs(old), 2U);
 	KUNIT_EXPECT_EQ(test, st_fence_callbacks(old), 1U);
@@ -1683,6 +1729,7 @@ static void no_alloc_in_poll_callback_and_irq_work(struct kunit *test)
 	unsigned int least = UINT_MAX, seen, i;
 	void *p;
 
+	st_needs_interrupt(test);
 	/* No test may end while its probes are there. */
 	for (i = 0; i < ARRAY_SIZE(round); i++) {
 		round[i].buf = st_buf(test);
@@ -1776,6 +1823,7 @@ static void signaling_comes_to_every_fence_while_somebody_waits(struct kunit *te
 	struct st_fence *f;
 	int i;
 
+	st_needs_interrupt(test);
 	for (i = 0; i < 8; i++)
 		st_add(test, buf, DMA_RESV_USAGE_WRITE);
 	w = st_wait(test, buf, ST_IN);
@@ -1804,6 +1852,7 @@ static void shared_by_all_waiters_is_one_callback_per_direction(struct kunit *te
 	struct st_fence *f[ST_MAX_FENCES];
 	unsigned int i;
 
+	st_needs_interrupt(test);
 	for (i = 0; i < p->n; i++)
 		f[i] = st_add(test, buf, DMA_RESV_USAGE_READ);
 	for (i = 0; i < 16; i++) {
@@ -1834,6 +1883,7 @@ static void shared_callbacks_remember_the_end_that_was_right(struct kunit *test)
 	unsigned int before;
 	int round, i;
 
+	st_needs_interrupt(test);
 	/* In reverse first, and then in the order of the list again */
 	for (round = 0; round < 6; round++) {
 		struct st_fence *f[8];
@@ -1858,6 +1908,7 @@ static void shared_callbacks_go_on_for_the_direction_that_is_waited_for(struct k
 	struct st_fence *last = st_add(test, buf, DMA_RESV_USAGE_READ);
 	struct st_waiter *out = st_wait(test, buf, ST_OUT);
 
+	st_needs_interrupt(test);
 	st_signal(last);
 	st_settle(buf);
 	KUNIT_EXPECT_EQ(test, st_fence_callbacks(first), 1U);
@@ -1917,6 +1968,7 @@ static void shared_callbacks_do_not_follow_what_nobody_waits_for(struct kunit *t
 	struct st_waiter *w;
 	int late;
 
+	st_needs_interrupt(test);
 	for (late = 0; late < 2; late++) {
 		KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
 		KUNIT_EXPECT_EQ(test, st_fence_callbacks(b), 2U);
@@ -1947,6 +1999,7 @@ static void anycontext_hard_interrupt(struct kunit *test)
 	struct st_waiter *w;
 	unsigned int i;
 
+	st_needs_interrupt(test);
 	for (i = 0; i < p->n; i++)
 		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
 	w = st_wait(test, buf, ST_IN);
@@ -1996,6 +2049,7 @@ static void anycontext_an_interrupt_before_arming_returns(struct kunit *test)
 	static const enum st_enable enable[] = { ST_ENABLE_IRQ, ST_ENABLE_TIMER };
 	unsigned int events, i, n;
 
+	st_needs_interrupt(test);
 	for (i = 0; i < 16 * ARRAY_SIZE(enable); i++) {
 		struct st_buf *buf = st_buf(test);
 		struct st_waiter *w = st_waiter(test, buf, ST_INOUT);
@@ -2103,6 +2157,7 @@ static void anycontext_bookkeep_fences_are_left_alone(struct kunit *test)
 {
 	enum st_order order;
 
+	st_needs_interrupt(test);
 	for (order = ST_IN_ORDER; order <= ST_RANDOM; order++) {
 		st_leave_alone(test, false, order, false);
 		st_leave_alone(test, false, order, true);
@@ -2287,6 +2342,7 @@ static void anycontext_a_whole_timeline_under_one_lock(struct kunit *test)
 	spinlock_t *lock;	/* of the timeline */
 	unsigned int i;
 
+	st_needs_interrupt(test);
 	lock = kunit_kzalloc(test, sizeof(*lock), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, lock);
 	spin_lock_init(lock);
@@ -2561,6 +2617,14 @@ static void anycontext_threads_add_signal_and_wait(struct kunit *test)
 	kunit_info(test, "%u rounds\n", rounds);
 }
 
+/* As anycontext_everything_at_once(), but all look again in place of an irq_work. */
+static void anycontext_everything_at_once_without_an_interrupt(struct kunit *test)
+{
+	if (!st_interrupt(false))
+		kunit_skip(test, "an irq_work has an interrupt here");
+	anycontext_everything_at_once(test);
+}
+
 /*
  * names: EPOLLRDNORM goes with EPOLLIN, EPOLLWRNORM with EPOLLOUT.
  */
@@ -2634,6 +2698,8 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(no_lost_wakeup_after_a_look_without_a_queue_function),
 	KUNIT_CASE(no_lost_wakeup_for_the_direction_that_became_ready),
 	KUNIT_CASE(no_lost_wakeup_for_exclusive_waiters_for_another_direction),
+	KUNIT_CASE_PARAM(no_lost_wakeup_where_an_irq_work_has_no_interrupt,
+			 st_pattern_gen_params),
 	KUNIT_CASE(no_lost_wakeup_for_any_waiter),
 	KUNIT_CASE(one_wakeup_not_before_a_fence_that_was_added_meanwhile),
 	KUNIT_CASE(one_wakeup_after_a_fence_added_between_signal_and_wake),
@@ -2676,6 +2742,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(anycontext_signal_while_closing),
 	KUNIT_CASE(anycontext_threads_add_signal_and_wait),
 	KUNIT_CASE(anycontext_everything_at_once),
+	KUNIT_CASE(anycontext_everything_at_once_without_an_interrupt),
 	KUNIT_CASE(names_rdnorm_is_in_and_wrnorm_is_out),
 	KUNIT_CASE(names_a_fence_with_an_error_has_signaled),
 	{}

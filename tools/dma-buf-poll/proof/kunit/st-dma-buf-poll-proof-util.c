@@ -547,6 +547,28 @@ void st_cleanup(struct kunit *test)
 	}
 }
 
+/*
+ * Poll is to take it that an irq_work has an interrupt of its own, or that it has not.
+ * It only listens where nothing but tests is done with the kernel, otherwise to the
+ * machine: returns whether it does as it is told.
+ */
+bool st_interrupt(bool has)
+{
+#if IS_ENABLED(CONFIG_UML) || IS_ENABLED(CONFIG_GCOV_KERNEL)
+	WRITE_ONCE(st_irq_work_interrupt, has);
+	return true;
+#else
+	return has == arch_irq_work_has_interrupt();
+#endif
+}
+
+/* For tests of wake-ups and callbacks as they are with one */
+void st_needs_interrupt(struct kunit *test)
+{
+	if (!st_interrupt(true))
+		kunit_skip(test, "no interrupt for an irq_work: all look again");
+}
+
 int st_env_init(struct kunit *test)
 {
 	struct st_env *env = kunit_kzalloc(test, sizeof(*env), GFP_KERNEL);
@@ -567,6 +589,7 @@ void st_env_exit(struct kunit *test)
 {
 	if (test->priv)
 		st_cleanup(test);
+	st_interrupt(true);
 }
 
 int st_other_cpu(struct kunit *test)

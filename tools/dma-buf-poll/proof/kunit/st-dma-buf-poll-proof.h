@@ -166,6 +166,9 @@ void st_told_both(struct kunit *test, struct st_waiter *w);
 
 enum st_order { ST_IN_ORDER, ST_REVERSE, ST_RANDOM };
 
+extern bool st_irq_work_interrupt;	/* st-dma-buf-poll-interrupt.h */
+bool st_interrupt(bool has);
+void st_needs_interrupt(struct kunit *test);
 int st_env_init(struct kunit *test);
 void st_env_exit(struct kunit *test);
 void st_cleanup(struct kunit *test);
