@@ -13,7 +13,8 @@
 #include <linux/irq_work.h>
 
 extern bool st_irq_work_interrupt;
-bool st_irq_work_interrupt = true;
+/* mutants.py compiles the file many times. */
+bool st_irq_work_interrupt __weak = true;
 EXPORT_SYMBOL_GPL(st_irq_work_interrupt);
 
 #define arch_irq_work_has_interrupt()	READ_ONCE(st_irq_work_interrupt)
