@@ -2023,6 +2023,7 @@ static void anycontext_timers(struct kunit *test)
 	struct st_waiter *w;
 	unsigned int i;
 
+	st_needs_interrupt(test);
 	for (i = 0; i < p->n; i++)
 		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
 	w = st_wait(test, buf, ST_IN);
