@@ -124,8 +124,8 @@ own_arch_only() {
 	[ -z "$arch_suffix" ] || die "$1 runs on $own_arch only, with 4 KiB pages: leave out ARCH=$arch${PAGES:+ and PAGES=$PAGES}"
 }
 
-# check_series BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
-check_series() {
+# check_compared BASE VARIANT WHAT: one that WHAT can hold against the stock kernel
+check_compared() {
 	check_variant "$2" "$1"
 	[ "$2" != stock ] ||
 		die "$3 has the stock kernel beside another: say VARIANT=rework, or another of $(variants "$1")"

@@ -19,7 +19,7 @@ base=${1:?usage: bench.sh BASE VARIANT}
 series=${2:?usage: bench.sh BASE VARIANT}
 [ $# = 2 ] || die "bench.sh takes one BASE and one VARIANT"
 check_base "$base"
-check_series "$base" "$series" bench
+check_compared "$base" "$series" bench
 plain_kernels bench
 guest_cpus 4
 args_end

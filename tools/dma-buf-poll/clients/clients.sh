@@ -17,9 +17,9 @@ base=${1:?usage: clients.sh BASE VARIANT [CLIENT]...}
 other=${2:?usage: clients.sh BASE VARIANT [CLIENT]...}
 shift 2
 check_base "$base"
-check_series "$base" "$other" clients
+check_compared "$base" "$other" clients
 [ "$(base_field "$base" 4)" = all ] ||
-	die "clients: the series for $base does not promise a quiet poll, and has no ioctl to give a buffer any fence"
+	die "clients: $other of $base does not promise a quiet poll, and has no ioctl to give a buffer any fence"
 plain_kernels clients
 own_arch_only clients
 

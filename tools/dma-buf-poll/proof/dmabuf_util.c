@@ -479,6 +479,83 @@ void fence_close(struct fence *fence)
 }
 
 /*
+ * Relays
+ */
+
+static int open_timeline(void)
+{
+	int timeline = sw_sync_timeline();
+
+	need(timeline >= 0, "timeline");
+	return timeline;
+}
+
+static int relay_fence(struct relay *r, int timeline, uint32_t point, enum fence_usage usage)
+{
+	int fd = sw_sync_fence(timeline, point);
+
+	need(fd >= 0, "fence");
+	need(!dmabuf_import_sync_file(r->dmabuf_fd, fd, usage), "import");
+	return fd;
+}
+
+static int relay_next(struct relay *r)
+{
+	return relay_fence(r, r->timelines[r->last], ++r->points[r->last], r->usage);
+}
+
+void relay_begin(struct relay *r)
+{
+	close(relay_next(r));
+}
+
+void relay_open(struct relay *r, int dmabuf_fd, enum fence_usage usage)
+{
+	unsigned int i;
+
+	*r = (struct relay) {
+		.dmabuf_fd = dmabuf_fd,
+		.usage = usage,
+		.timelines = { open_timeline(), open_timeline() },
+		/* those who look at read fences would see nothing but these */
+		.n_crowd = usage == FENCE_WRITE ? RELAY_CROWD : 0,
+	};
+	relay_begin(r);
+	for (i = 0; i < r->n_crowd; i++) {
+		r->crowd[i] = open_timeline();
+		close(relay_fence(r, r->crowd[i], 1, FENCE_READ));
+	}
+}
+
+/* With nothing between the two that does not have to be. */
+void relay_step(struct relay *r)
+{
+	int fd, before = r->timelines[r->last];
+
+	r->last = !r->last;
+	fd = relay_next(r);
+	need(!sw_sync_inc(before, 1), "inc");
+	close(fd);
+}
+
+void relay_end(struct relay *r)
+{
+	need(!sw_sync_inc(r->timelines[r->last], 1), "inc");
+}
+
+void relay_close(struct relay *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->n_crowd; i++) {
+		need(!sw_sync_inc(r->crowd[i], 1), "inc");
+		close(r->crowd[i]);
+	}
+	close(r->timelines[0]);
+	close(r->timelines[1]);
+}
+
+/*
  * Views of the kernel
  */
 

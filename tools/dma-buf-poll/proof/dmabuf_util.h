@@ -116,6 +116,35 @@ int dmabuf_import_sync_file(int dmabuf_fd, int sync_fd, enum fence_usage usage);
 /* A sync_file for what an access of this kind has to wait for. */
 int dmabuf_export_sync_file(int dmabuf_fd, enum fence_usage usage);
 
+/*
+ * A relay: fences follow each other on a buffer, each there before the last one signals,
+ * so that one is pending at every instant. Two timelines take turns. Write fences have
+ * read fences in between, which stay: the slots of the two are far apart in the list, and
+ * whoever walks over it is overtaken.
+ */
+#define RELAY_CROWD	256
+
+struct relay {
+	int dmabuf_fd;
+	enum fence_usage usage;
+	int timelines[2];
+	uint32_t points[2];
+	/* whose fence is pending */
+	unsigned int last;
+	int crowd[RELAY_CROWD];
+	unsigned int n_crowd;
+};
+
+/* With its first fence pending */
+void relay_open(struct relay *r, int dmabuf_fd, enum fence_usage usage);
+void relay_step(struct relay *r);
+/* The last fence signals, and the crowd stays. */
+void relay_end(struct relay *r);
+/* One fence is pending again. */
+void relay_begin(struct relay *r);
+/* After relay_end() */
+void relay_close(struct relay *r);
+
 /* References held on the file of the buffer; 0 once it is freed. */
 long dmabuf_file_count(unsigned long ino);
 /* All the buffers there are, of whomever. */

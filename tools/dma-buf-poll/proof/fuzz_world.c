@@ -22,9 +22,8 @@
 #define SLEEPERS	3
 #define MAX_FDS		3
 #define MAX_PARKED	2
-/* A relay: how often one fence follows the other, and how many fences stand in between. */
+/* How often one fence follows the other in a relay */
 #define RELAY_STEPS	24
-#define RELAY_CROWD	192
 
 /* What io_uring or a socket held is dropped behind one's back. */
 #define SOON_MS		GIVE_UP_MS
@@ -948,99 +947,19 @@ static void check_sleepers(void)
 }
 
 /*
- * Relays: another thread adds fences, each before it signals the last one, so that
- * one is pending at every instant. Looks meanwhile must not miss that.
+ * Relays: another thread takes their steps. Looks meanwhile must not miss that a fence
+ * is pending.
  */
-static struct relay {
-	bool open;
-	int timelines[2];
-	uint32_t points[2];
-	unsigned int last;
-	/* read fences that stay pending, between the slots of the two timelines */
-	int crowd[RELAY_CROWD];
-	uint32_t crowd_point;
-	int fd;
-	enum fence_usage usage;
-	atomic_bool over;
-} relay;
-
-static void open_relay(void)
-{
-	int i;
-
-	if (relay.open)
-		return;
-	memset(&relay, 0, sizeof(relay));
-	for (i = 0; i < 2; i++) {
-		relay.timelines[i] = sw_sync_timeline();
-		need(relay.timelines[i] >= 0, "timeline");
-	}
-	for (i = 0; i < RELAY_CROWD; i++) {
-		relay.crowd[i] = sw_sync_timeline();
-		need(relay.crowd[i] >= 0, "timeline");
-	}
-	relay.open = true;
-}
-
-static int relay_fence(int timeline, uint32_t point, enum fence_usage usage)
-{
-	int fd = sw_sync_fence(timeline, point);
-
-	need(fd >= 0, "fence");
-	need(!dmabuf_import_sync_file(relay.fd, fd, usage), "import");
-	return fd;
-}
-
-/* With nothing between the two that does not have to be. */
-static void relay_step(void)
-{
-	unsigned int next = !relay.last;
-	int fd = relay_fence(relay.timelines[next], ++relay.points[next], relay.usage);
-
-	need(!sw_sync_inc(relay.timelines[relay.last], 1), "inc");
-	close(fd);
-	relay.last = next;
-}
+static atomic_bool relay_over;
 
 static void *run_relay(void *arg)
 {
 	int i;
 
 	for (i = 0; i < RELAY_STEPS; i++)
-		relay_step();
-	atomic_store(&relay.over, true);
+		relay_step(arg);
+	atomic_store(&relay_over, true);
 	return NULL;
-}
-
-static void begin_relay(struct buffer *b, enum fence_usage usage)
-{
-	int i;
-
-	open_relay();
-	relay.fd = b->fds[0];
-	relay.usage = usage;
-	atomic_store(&relay.over, false);
-	close(relay_fence(relay.timelines[relay.last], ++relay.points[relay.last], usage));
-	b->relay[usage] = true;
-
-	/* those who look at read fences would see nothing but these */
-	if (usage == FENCE_READ)
-		return;
-	relay.crowd_point++;
-	for (i = 0; i < RELAY_CROWD; i++)
-		close(relay_fence(relay.crowd[i], relay.crowd_point, FENCE_READ));
-	b->relay[FENCE_READ] = true;
-}
-
-static void end_relay(struct buffer *b)
-{
-	int i;
-
-	need(!sw_sync_inc(relay.timelines[relay.last], 1), "inc");
-	for (i = 0; i < RELAY_CROWD && relay.usage == FENCE_WRITE; i++)
-		need(!sw_sync_inc(relay.crowd[i], 1), "inc");
-	memset(b->relay, 0, sizeof(b->relay));
-	wake(b, true);
 }
 
 /* Returns once nothing has happened that should not have, with a fence pending. */
@@ -1062,19 +981,26 @@ static void look_at_relay(struct buffer *b, uint8_t buffer)
 static bool op_relay(const uint8_t *arg)
 {
 	struct buffer *b = &buffers[arg[0]];
+	struct relay relay;
 	pthread_t thread;
 
 	if (!b->nfds)
 		return false;
-	begin_relay(b, arg[1]);
-	need(!pthread_create(&thread, NULL, run_relay, NULL), "thread");
+	relay_open(&relay, b->fds[0], arg[1]);
+	b->relay[FENCE_READ] = true;
+	b->relay[FENCE_WRITE] = arg[1] == FENCE_WRITE;
+	atomic_store(&relay_over, false);
+	need(!pthread_create(&thread, NULL, run_relay, &relay), "thread");
 	do {
 		look_at_relay(b, arg[0]);
-	} while (!atomic_load(&relay.over));
+	} while (!atomic_load(&relay_over));
 	pthread_join(thread, NULL);
 	/* a request that has completed since must not pass for one that was right */
 	look_at_relay(b, arg[0]);
-	end_relay(b);
+	relay_end(&relay);
+	relay_close(&relay);
+	memset(b->relay, 0, sizeof(b->relay));
+	wake(b, true);
 	return true;
 }
 
@@ -1243,7 +1169,6 @@ void forget_world(int patience_ms)
 	memset(watches, 0, sizeof(watches));
 	memset(requests, 0, sizeof(requests));
 	memset(sleepers, 0, sizeof(sleepers));
-	relay.open = false;
 	any_late = false;
 	any_array = false;
 	give_up_ms = patience_ms;

@@ -22,7 +22,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -51,6 +50,9 @@ POLL_FIXTURE(quiet_client);
  * Planes: buffers with fences on them, and what is waited for
  */
 
+/* The harness forks for each test, so each begins with this. */
+static struct rng rng = { .state = 1 };
+
 /*
  * Every other plane is read from and waits for one write fence; the others are
  * written to and wait for four reads. No exporter refuses that.
@@ -73,12 +75,15 @@ static void open_plane(struct __test_metadata *_metadata, struct poll_test *t,
 	plane->signaled = 0;
 }
 
-static void make_busy(struct __test_metadata *_metadata, struct poll_test *t,
-		      struct plane *plane)
+/*
+ * Their fences signal in the order of the list. In another one the variant "fixes"
+ * wakes more than once, see the file promises.
+ */
+static void make_busy_in_order(struct __test_metadata *_metadata, struct poll_test *t,
+			       struct plane *plane)
 {
 	bool write = plane->events == POLLIN;
-	struct fence fence;
-	int i, other;
+	int i;
 
 	plane->n = write ? 1 : PLANE_FENCES;
 	plane->signaled = 0;
@@ -87,8 +92,18 @@ static void make_busy(struct __test_metadata *_metadata, struct poll_test *t,
 		ASSERT_EQ(0, fence_attach(&plane->fences[i], &plane->buf,
 					  write ? FENCE_WRITE : FENCE_READ));
 	}
+}
+
+/* At random */
+static void make_busy(struct __test_metadata *_metadata, struct poll_test *t,
+		      struct plane *plane)
+{
+	struct fence fence;
+	int i, other;
+
+	make_busy_in_order(_metadata, t, plane);
 	for (i = plane->n - 1; i > 0; i--) {
-		other = rand() % (i + 1);
+		other = rng_below(&rng, i + 1);
 		fence = plane->fences[i];
 		plane->fences[i] = plane->fences[other];
 		plane->fences[other] = fence;
@@ -131,7 +146,7 @@ static int plane_poll(const struct plane *plane)
 /* One of those that are still busy. */
 static struct plane *choose_busy(struct plane *planes, int n)
 {
-	int i, first = rand() % n;
+	int i, first = rng_below(&rng, n);
 
 	for (i = 0; i < n; i++) {
 		if (plane_is_busy(&planes[(first + i) % n]))
@@ -325,7 +340,7 @@ static long count_loop_wakeups(struct __test_metadata *_metadata,
 	long before, wakeups;
 
 	open_plane(_metadata, t, &plane, 0);
-	make_busy(_metadata, t, &plane);
+	make_busy_in_order(_metadata, t, &plane);
 	start_loop(_metadata, &loop, false);
 	ASSERT_EQ(0, plane_poll(&plane));
 	add_source(_metadata, &loop, 0, plane.buf.fd, plane.events);
@@ -827,7 +842,7 @@ POLL_TEST(quiet_client, a_runtime_that_registers_both_edges_gets_one_edge_for_a_
 	struct loop loop;
 
 	open_plane(_metadata, t, &plane, 0);
-	make_busy(_metadata, t, &plane);
+	make_busy_in_order(_metadata, t, &plane);
 	start_loop(_metadata, &loop, true);
 	/* reads only are pending, so the first edge is for IN */
 	add_source(_metadata, &loop, 0, plane.buf.fd, BOTH_EDGES);

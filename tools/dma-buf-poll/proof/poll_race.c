@@ -8,8 +8,7 @@
  * short: at the end of each no more fences are added and those that are left
  * signal, so that whoever still waits then has to return.
  *
- * One buffer more is never idle until then: a thread always adds the next write
- * fence to it before it signals the last one.
+ * One buffer more is never idle until then, see struct relay.
  *
  *   no_lost_wakeup  every waiter returns once its fences have signaled
  *   exact           and then every buffer is ready; no event nobody asked for;
@@ -46,8 +45,6 @@
 /* after them stands the one that is never idle */
 #define NEVER_IDLE	BUFFERS
 #define TARGETS		(BUFFERS + 1)
-/* read fences in its list, between one write fence and the next */
-#define CROWD		256
 #define MIN_LOOKS	100
 #define WAITERS		5
 #define ADDERS		2
@@ -345,72 +342,21 @@ static void run_signaler(struct thread *t)
 	} while (!last || any);
 }
 
-/*
- * The buffer that is never idle. Two timelines take turns, and their slots are far
- * apart in its list, for whoever walks over it meanwhile to be overtaken.
- */
-static struct {
-	int timelines[2];
-	uint32_t points[2];
-	int crowd[CROWD];
-} relay;
-
-static int add_to_never_idle(int timeline, uint32_t point, enum fence_usage usage)
-{
-	int sync = sw_sync_fence(timeline, point);
-
-	need(sync >= 0, "sw_sync");
-	need(!dmabuf_import_sync_file(targets[NEVER_IDLE].buf.fd, sync, usage), "import");
-	return sync;
-}
-
-static void begin_crowd(void)
-{
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		relay.timelines[i] = sw_sync_timeline();
-		need(relay.timelines[i] >= 0, "sw_sync");
-	}
-	close(add_to_never_idle(relay.timelines[0], ++relay.points[0], FENCE_WRITE));
-	for (i = 0; i < CROWD; i++) {
-		relay.crowd[i] = sw_sync_timeline();
-		need(relay.crowd[i] >= 0, "sw_sync");
-		close(add_to_never_idle(relay.crowd[i], 1, FENCE_READ));
-	}
-	need(!sw_sync_inc(relay.timelines[0], 1), "sw_sync");
-}
-
-static void end_crowd(void)
-{
-	int i;
-
-	for (i = 0; i < CROWD; i++) {
-		need(!sw_sync_inc(relay.crowd[i], 1), "sw_sync");
-		close(relay.crowd[i]);
-	}
-	close(relay.timelines[0]);
-	close(relay.timelines[1]);
-}
+/* Of the buffer that is never idle. Its crowd is there in all rounds. */
+static struct relay relay;
 
 static void run_relay(struct thread *t)
 {
-	unsigned int last = 0;
-	int sync;
-
-	close(add_to_never_idle(relay.timelines[last], ++relay.points[last], FENCE_WRITE));
+	relay_begin(&relay);
 	atomic_fetch_add(&never_idle, 1);
 	while (!atomic_load(&stop)) {
-		sync = add_to_never_idle(relay.timelines[!last], ++relay.points[!last], FENCE_WRITE);
-		need(!sw_sync_inc(relay.timelines[last], 1), "sw_sync");
-		close(sync);
-		last = !last;
+		relay_step(&relay);
 		/* the others need the processor as well */
 		if (chance(t, 5))
 			usleep(pick(t, 200));
 	}
 	atomic_fetch_add(&never_idle, 1);
-	need(!sw_sync_inc(relay.timelines[last], 1), "sw_sync");
+	relay_end(&relay);
 }
 
 /*
@@ -1046,7 +992,8 @@ static void race(long seconds, long seed, const struct inventory *before)
 		pthread_mutex_init(&targets[i].lock, NULL);
 		need(!dmabuf_create(&targets[i].buf, exporter), "buffer");
 	}
-	begin_crowd();
+	relay_open(&relay, targets[NEVER_IDLE].buf.fd, FENCE_WRITE);
+	relay_end(&relay);
 	for (i = 0; i < WAITERS; i++)
 		add_thread("waiter", run_waiter, seed);
 	for (i = 0; i < ADDERS; i++)
@@ -1094,7 +1041,7 @@ static void race(long seconds, long seed, const struct inventory *before)
 	atomic_store(&over, true);
 	for (i = 0; i < n_threads; i++)
 		pthread_join(threads[i].thread, NULL);
-	end_crowd();
+	relay_close(&relay);
 	for (i = 0; i < TARGETS; i++)
 		dmabuf_destroy(&targets[i].buf);
 	check_nothing_left(before);

@@ -23,7 +23,7 @@ between the variants, and the costs into README.md, between its marks.
 With ARCH= all of that is about the guests of another architecture, whose results have
 its name at the end, and whose table goes into the document about these.
 
-The status is 0 only if no test failed that a series promises, and its guest ended
+The status is 0 only if no test failed that its variant promises, and its guest ended
 as it should.
 
 run.sh, test.sh, test-debug.sh, igt.sh and make readme call it; steps.py,
