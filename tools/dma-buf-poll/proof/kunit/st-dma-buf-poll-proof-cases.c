@@ -1921,17 +1921,6 @@ static void shared_callbacks_go_on_for_the_direction_that_is_waited_for(struct k
 }
 
 /* No order has to cost more than when poll always took the first fence */
-static void shared_callbacks_begin_with_the_last_fence(struct kunit *test)
-{
-	struct st_buf *buf = st_buf(test);
-	struct st_fence *f;
-
-	st_add(test, buf, DMA_RESV_USAGE_WRITE);
-	f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
-	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
-	KUNIT_EXPECT_EQ(test, st_fence_callbacks(f), 2U);
-}
-
 /* Of those that wait exclusively one is woken, and everybody else is */
 static void shared_callbacks_wake_every_exclusive_waiter(struct kunit *test)
 {
@@ -2725,7 +2714,6 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(signaling_comes_to_every_fence_while_somebody_waits),
 	KUNIT_CASE_PARAM(shared_by_all_waiters_is_one_callback_per_direction,
 			 st_pattern_gen_params),
-	KUNIT_CASE(shared_callbacks_begin_with_the_last_fence),
 	KUNIT_CASE(shared_callbacks_remember_the_end_that_was_right),
 	KUNIT_CASE(shared_callbacks_go_on_for_the_direction_that_is_waited_for),
 	KUNIT_CASE(shared_callbacks_wake_every_exclusive_waiter),
