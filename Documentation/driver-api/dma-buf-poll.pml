@@ -303,6 +303,7 @@ inline tell(d, looks, comes, callback)
 			if
 			:: looks ->
 #ifdef LATE
+				assert(told[d]);
 #ifndef BUG_LATE_OWED
 				owed[d] = false;
 				told[d] = false;

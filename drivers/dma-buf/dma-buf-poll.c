@@ -67,7 +67,8 @@ static bool dma_buf_poll_exclusive(struct dma_buf *dmabuf)
 
 /*
  * Wake those who wait for the direction if all of its fences have signaled;
- * otherwise have the irq_work wait for one of those that are left.
+ * otherwise have the irq_work wait for one of those that are left, or, where that
+ * would come late, have all look again.
  *
  * Called with the lock of the wait queue held, so that to look and to wake is one
  * step: io_uring and aio take the events they are woken with for the answer, so
@@ -125,10 +126,11 @@ static void dma_buf_poll_tell(struct dma_buf *dmabuf,
 
 	/*
 	 * First the signaled bits and @owed, then what each waiter asks for.
-	 * Pairs with ep_modify(): either the poll there sees these or the
-	 * wake-up sees the new events. Without, an item that is enabled again
-	 * (EPOLLONESHOT) could be told "not yet" without the lock, for its
-	 * direction still owes, and not be woken either.
+	 * Pairs with ep_modify(), and smp_store_mb() in poll_schedule_timeout():
+	 * either the poll there sees these or the wake-up sees the new events.
+	 * Without, an item that is enabled again (EPOLLONESHOT) could be told
+	 * "not yet" without the lock, for its direction still owes, and not be
+	 * woken either.
 	 */
 	smp_mb();
 
@@ -255,9 +257,8 @@ static noinline bool dma_buf_poll_update(struct dma_buf *dmabuf,
  * is woken.
  *
  * Where a wake-up is owed that is certain without a lock: whoever takes @owed back
- * after the caller has queued wakes the caller, and before that all fences had
- * signaled. Where none is left and @fence is still there it may be one that has
- * been replaced.
+ * after the caller has queued wakes the caller, with the answer or to look again.
+ * Where none is left and @fence is still there it may be one that has been replaced.
  */
 static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
 					       bool write)
@@ -338,7 +339,9 @@ void dma_buf_poll_init(struct dma_buf *dmabuf)
  */
 void dma_buf_poll_release(struct dma_buf *dmabuf)
 {
-	irq_work_sync(&dmabuf->poll_work);
+	/* Even of one that is idle it may wait for a grace period (PREEMPT_RT). */
+	if (irq_work_is_busy(&dmabuf->poll_work))
+		irq_work_sync(&dmabuf->poll_work);
 
 	/*
 	 * Two processors may have run the irq_work at a time, as it can be queued

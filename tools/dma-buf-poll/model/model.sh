@@ -70,6 +70,7 @@ options() {
 	early)	echo "poll -DEARLY" ;;
 	late)	echo "poll -DLATE" ;;
 	late-few) echo "poll -DLATE -DWAITERS=1" ;;
+	late-rearm) echo "poll -DLATE -DREARM -DWAITERS=1" ;;
 	late-both) echo "poll -DLATE -DDIRECTIONS=2 -DINITIAL=2" ;;
 	rearm)	echo "poll -DREARM -DWAITERS=1" ;;
 	both)	echo "poll -DDIRECTIONS=2 -DINITIAL=2" ;;
@@ -179,6 +180,7 @@ holds early safety "2 fences, 2 waiters, an adder, a closer, signaled before the
 holds late safety "2 fences, 2 waiters, an adder, a closer, no interrupt for the irq_work"
 holds late-few ends "2 fences, a waiter, an adder, a closer, no interrupt for the irq_work: every run ends"
 holds late-both safety "EPOLLIN and EPOLLOUT, 2 waiters, a closer, no interrupt for the irq_work"
+holds late-rearm safety "a waiter that changes what it asks for, no interrupt for the irq_work"
 holds rearm safety "a waiter that changes what it asks for"
 holds rearm ends "a waiter that changes what it asks for: every run ends"
 holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, 2 waiters, a closer"

@@ -18,6 +18,7 @@
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/sync_file.h>
@@ -791,6 +792,7 @@ static void exact_a_buffer_that_is_never_idle_wakes_nobody(struct kunit *test)
 	struct st_waiter *w;
 	int ret, cpu;
 
+	st_needs_interrupt(test);
 	st_other_cpu(test);
 	c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c);
@@ -1139,12 +1141,17 @@ static void no_lost_wakeup_where_an_irq_work_has_no_interrupt(struct kunit *test
 	const struct st_pattern *p = test->param_value;
 	struct st_buf *buf = st_buf(test);
 	struct st_fence *f[ST_MAX_FENCES];
-	struct st_waiter *w;
-	unsigned int i;
+	struct st_waiter *w, *exclusive[2];
+	unsigned int i, j;
 
 	for (i = 0; i < p->n; i++)
 		f[i] = st_add(test, buf, DMA_RESV_USAGE_WRITE);
 	w = st_wait(test, buf, ST_IN);
+	for (j = 0; j < ARRAY_SIZE(exclusive); j++) {
+		exclusive[j] = st_waiter(test, buf, ST_IN);
+		exclusive[j]->exclusive = true;
+		KUNIT_EXPECT_EQ(test, st_look(exclusive[j]), 0U);
+	}
 	if (!st_interrupt(false))
 		kunit_skip(test, "an irq_work has an interrupt here");
 
@@ -1154,9 +1161,13 @@ static void no_lost_wakeup_where_an_irq_work_has_no_interrupt(struct kunit *test
 		unsigned int left = i + 1 < p->n;
 		int wakes = atomic_read(&w->wakes);
 
+		atomic_set(&w->keys, 0);
 		st_signal(f[i]);
 		KUNIT_EXPECT_FALSE(test, irq_work_is_busy(&buf->dmabuf->poll_work));
 		KUNIT_EXPECT_EQ(test, atomic_read(&w->wakes), wakes + (int)armed);
+		for (j = 0; j < ARRAY_SIZE(exclusive); j++)
+			KUNIT_EXPECT_EQ(test, atomic_read(&exclusive[j]->wakes),
+					atomic_read(&w->wakes));
 		/* io_uring and aio would take a mask for the answer */
 		if (armed && left)
 			KUNIT_EXPECT_EQ(test, atomic_read(&w->keys), -1);
@@ -1641,6 +1652,38 @@ static void neutral_the_last_close_frees_at_once(struct kunit *test)
 	}
 }
 
+/*
+ * irq_work_sync() may wait for a grace period, even for an irq_work that is idle: on
+ * PREEMPT_RT, and where there is no interrupt for it.
+ */
+static void neutral_a_close_waits_for_no_grace_period(struct kunit *test)
+{
+	struct st_buf *buf[8];
+	s64 grace, closing;
+	ktime_t start;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(buf); i++) {
+		buf[i] = st_buf(test);
+		st_add(test, buf[i], DMA_RESV_USAGE_WRITE);
+		KUNIT_EXPECT_EQ(test, st_poll(buf[i], ST_INOUT), 0U);
+	}
+
+	start = ktime_get();
+	for (i = 0; i < ARRAY_SIZE(buf); i++)
+		synchronize_rcu();
+	grace = ktime_us_delta(ktime_get(), start);
+	if (grace < 1000 * (s64)ARRAY_SIZE(buf))
+		kunit_skip(test, "a grace period takes no time here");
+
+	start = ktime_get();
+	for (i = 0; i < ARRAY_SIZE(buf); i++)
+		KUNIT_EXPECT_TRUE(test, st_close(buf[i]));
+	closing = ktime_us_delta(ktime_get(), start);
+	kunit_info(test, "%lld us to close, %lld us of grace periods\n", closing, grace);
+	KUNIT_EXPECT_LT(test, closing, grace / 2);
+}
+
 /* A waiter saw to it that the callback moves on, and has left */
 static void neutral_close_while_the_callback_moves_on(struct kunit *test)
 {
@@ -1920,7 +1963,6 @@ static void shared_callbacks_go_on_for_the_direction_that_is_waited_for(struct k
 	KUNIT_EXPECT_EQ(test, st_wakes(out), 1);
 }
 
-/* No order has to cost more than when poll always took the first fence */
 /* Of those that wait exclusively one is woken, and everybody else is */
 static void shared_callbacks_wake_every_exclusive_waiter(struct kunit *test)
 {
@@ -1960,6 +2002,7 @@ static void shared_callbacks_do_not_follow_what_nobody_waits_for(struct kunit *t
 	st_needs_interrupt(test);
 	for (late = 0; late < 2; late++) {
 		KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
+		/* The last one first: mostly fences signal in order */
 		KUNIT_EXPECT_EQ(test, st_fence_callbacks(b), 2U);
 		w = st_wait(test, buf, ST_INOUT);
 		if (!late)
@@ -2071,6 +2114,7 @@ static void anycontext_another_cpu(struct kunit *test)
 	struct st_buf *buf;
 	int i, cpu;
 
+	st_needs_interrupt(test);
 	cpu = st_other_cpu(test);
 	buf = st_buf(test);
 	for (i = 0; i < ARRAY_SIZE(f); i++)
@@ -2706,6 +2750,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(neutral_pending_callbacks_hold_their_fence_only),
 	KUNIT_CASE(neutral_a_fence_lives_as_long_as_its_callback),
 	KUNIT_CASE(neutral_the_last_close_frees_at_once),
+	KUNIT_CASE(neutral_a_close_waits_for_no_grace_period),
 	KUNIT_CASE(neutral_close_while_the_callback_moves_on),
 	KUNIT_CASE(no_alloc_in_poll_callback_and_irq_work),
 	KUNIT_CASE_PARAM(signaling_is_enabled_by_a_single_look,

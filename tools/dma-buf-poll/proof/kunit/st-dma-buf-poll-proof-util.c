@@ -557,6 +557,9 @@ bool st_interrupt(bool has)
 #if IS_ENABLED(CONFIG_UML) || IS_ENABLED(CONFIG_GCOV_KERNEL)
 	WRITE_ONCE(st_irq_work_interrupt, has);
 	return true;
+#elif defined(MODULE) && defined(CONFIG_SMP_ON_UP)
+	/* What arch_irq_work_has_interrupt() reads is not exported. */
+	return has;
 #else
 	return has == arch_irq_work_has_interrupt();
 #endif
