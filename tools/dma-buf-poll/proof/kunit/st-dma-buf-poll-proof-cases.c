@@ -2629,8 +2629,8 @@ static void anycontext_threads_add_signal_and_wait(struct kunit *test)
 		irq_work_queue(&f[6]->work);
 		st_signal(f[7]);
 		flush_work(&s.work);
-		irq_work_sync(&f[4]->work);
-		irq_work_sync(&f[6]->work);
+		st_irq_work_sync(&f[4]->work);
+		st_irq_work_sync(&f[6]->work);
 
 		for (i = 0; i < ARRAY_SIZE(events); i++) {
 			if (st_thread_alive(&t[i]))

@@ -183,7 +183,7 @@ void st_signal(struct st_fence *f)
 void st_signal_irq(struct st_fence *f)
 {
 	irq_work_queue(&f->work);
-	irq_work_sync(&f->work);
+	st_irq_work_sync(&f->work);
 }
 
 bool st_is_signaled(struct st_fence *f)
@@ -495,7 +495,7 @@ struct st_waiter *st_wait(struct kunit *test, struct st_buf *buf,
 /* What signals have left to do is done when this returns */
 void st_settle(struct st_buf *buf)
 {
-	irq_work_sync(&buf->dmabuf->poll_work);
+	st_irq_work_sync(&buf->dmabuf->poll_work);
 }
 
 int st_wakes(struct st_waiter *w)
@@ -537,7 +537,7 @@ void st_cleanup(struct kunit *test)
 	}
 
 	list_for_each_entry_safe(f, next_f, &env->fences, node) {
-		irq_work_sync(&f->work);
+		st_irq_work_sync(&f->work);
 		hrtimer_cancel(&f->timer);
 		KUNIT_EXPECT_EQ(test, st_fence_callbacks(f), 0U);
 		KUNIT_EXPECT_EQ(test, st_refs(f), 1U);

@@ -93,6 +93,13 @@ static inline u32 st_rnd(struct st_env *env, u32 below)
 	return prandom_u32_state(&env->rnd) % below;
 }
 
+/* Without a grace period where nothing is to be waited for, see dma_buf_poll_release() */
+static inline void st_irq_work_sync(struct irq_work *work)
+{
+	if (irq_work_is_busy(work))
+		irq_work_sync(work);
+}
+
 const char *st_fence_name(struct dma_fence *fence);
 struct st_fence *st_fence_locked(struct kunit *test, enum st_enable enable, spinlock_t *lock);
 struct st_fence *st_fence(struct kunit *test, enum st_enable enable);
