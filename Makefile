@@ -77,11 +77,11 @@ run: args-run kernels
 	@$(T)/$(run)
 
 ## the test suite, ends with "N passed, N failed, N skipped"
-test: deps-check deps-docs
+test: deps-check deps-docs deps-coverage
 	@$(T)/test/test.sh '$(BASE)'
 
 ## the same for every base
-test-all: deps-check deps-docs
+test-all: deps-check deps-docs deps-coverage
 	@$(T)/test/test.sh all
 
 ##@ Step by step:
@@ -198,7 +198,7 @@ audit-patches: deps-check tree
 	@$(T)/audit/drivers-check.sh '$(BASE)'
 
 ## install the Debian packages all of this needs
-deps: deps-check deps-docs
+deps: deps-check deps-docs deps-coverage
 
 ##@ To send; topics and series need neither a kernel nor a package:
 ## what can be sent: the names of the topics of BASE
