@@ -77,11 +77,11 @@ run: args-run kernels
 	@$(T)/$(run)
 
 ## the test suite, ends with "N passed, N failed, N skipped"
-test: deps-check deps-docs deps-coverage
+test: deps
 	@$(T)/test/test.sh '$(BASE)'
 
 ## the same for every base
-test-all: deps-check deps-docs deps-coverage
+test-all: deps
 	@$(T)/test/test.sh all
 
 ##@ Step by step:
