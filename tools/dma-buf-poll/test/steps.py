@@ -159,7 +159,7 @@ class Steps:
         self.enumerate()
 
     def topics(self, log):
-        """subject -> topic, of the last commit of each. Who has rebased the tree has
+        """subject -> topic, of the last commit of each. Whoever has rebased the tree has
         other commits than the tags, but with the same subjects."""
         ends = {}
         for tag in self.git("tag", "--list", "topic/*").split():

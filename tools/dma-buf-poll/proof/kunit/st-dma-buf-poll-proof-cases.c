@@ -179,7 +179,7 @@ static void exact_a_fence_that_was_replaced_does_not_count(struct kunit *test)
 
 	st_replace(buf, old, new, DMA_RESV_USAGE_WRITE);
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), 0U);
-	/* Who slept on the old one has been told when a look found none left. */
+	/* Whoever slept on the old one has been told when a look found none left. */
 	KUNIT_EXPECT_GE(test, st_wakes(w), 1);
 	KUNIT_EXPECT_EQ(test, st_look(w), 0U);
 	KUNIT_EXPECT_EQ(test, st_refs(old), 1U);
@@ -252,7 +252,7 @@ static void exact_a_fence_that_was_removed_does_not_count(struct kunit *test)
 	st_needs_interrupt(test);
 	st_copy(test, buf, none);
 	KUNIT_EXPECT_EQ(test, st_poll(buf, ST_INOUT), ST_INOUT);
-	/* Who slept on it is told at once, for both directions. That of IN stays. */
+	/* Whoever slept on it is told at once, for both directions. That of IN stays. */
 	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
 	KUNIT_EXPECT_EQ(test, st_fence_callbacks(old), 1U);
 
@@ -2102,7 +2102,7 @@ static void anycontext_an_interrupt_before_arming_returns(struct kunit *test)
 		if (!events)
 			KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&w->woken, ST_TIMEOUT),
 					0UL);
-		/* Who is told of IN alone may have been woken on the way, by each direction. */
+		/* Whoever is told of IN alone may have been woken on the way, by each direction. */
 		KUNIT_EXPECT_LE(test, st_wakes(w), events == ST_IN ? 2 : 1);
 		KUNIT_EXPECT_EQ(test, st_look(w), ST_INOUT);
 		st_cleanup(test);
