@@ -16,29 +16,29 @@
 . "${BASH_SOURCE%/*}/../lib.sh"
 
 base=${1:?usage: bench.sh BASE VARIANT}
-series=${2:?usage: bench.sh BASE VARIANT}
+ours=${2:?usage: bench.sh BASE VARIANT}
 [ $# = 2 ] || die "bench.sh takes one BASE and one VARIANT"
 check_base "$base"
-check_compared "$base" "$series" bench
+check_compared "$base" "$ours" bench
 plain_kernels bench
 guest_cpus 4
 args_end
 
-framed=(stock "$series")
-case "$series $(variants "$base") " in
+framed=(stock "$ours")
+case "$ours $(variants "$base") " in
 'rework '*' fixes '*) framed+=(fixes) ;;
 esac
 
 build=$top/build/$base
 out=$build/bench
-[ "$series" = rework ] || out+=-$series
+[ "$ours" = rework ] || out+=-$ours
 out+=$arch_suffix
 programs=$build/kselftest$arch_suffix/dma-buf
 files=()
 for program in poll_bench poll_frames; do
 	files+=(--file "$programs/$program:$program")
 	[ -x "$programs/$program" ] ||
-		die "$base: the series has no $program in its kselftest"
+		die "$base: $ours has no $program in its kselftest"
 done
 rm -rf "$out"
 mkdir -p "$out"
@@ -84,7 +84,7 @@ run() {
 }
 
 for pass in 1 2; do
-	for variant in stock "$series"; do
+	for variant in stock "$ours"; do
 		run "$variant" "$pass" icount --accel icount -- \
 			"/poll_bench -i poll signals wait export syncobj"
 		run "$variant" "$pass" smp --accel tcg --smp "$cpus" -- \
@@ -96,7 +96,7 @@ for pass in 1 2; do
 done
 
 # Does a poll of an idle buffer write what other CPUs read?
-for variant in stock "$series"; do
+for variant in stock "$ours"; do
 	say "tracing the $base $variant kernel: what a poll of an idle buffer executes"
 	guest_args "$base" "$variant"
 	"$tools/bench/idle_stores.py" "$base" "$variant" "${guest[@]}" >"$out/$variant-idle-1.results"
@@ -126,16 +126,16 @@ sizes() {
 		"$((text + $(symbols "$dir/dma-resv.o" tT) - $(symbols "$stock/dma-resv.o" tT)))"
 	"$tools/kernel/cost.sh" "$base" "$1" | sed -n 's/^sizeof\.dma_buf.*/# result: &\tbytes/p'
 }
-for variant in stock "$series"; do
+for variant in stock "$ours"; do
 	sizes "$variant" >"$out/$variant-size-1.results"
 done
 
 {
 	cat "$build/base.id"
-	git -C "$(variant_src "$base" "$series")" rev-parse HEAD
+	git -C "$(variant_src "$base" "$ours")" rev-parse HEAD
 	"${CC:-${cross}gcc}" --version | sed -n 1p
 	"$(arch_field qemu)" --version | sed -n 1p
 	[ -z "$arch_suffix" ] || echo "${arch_suffix#-}"
 } >"$out/what"
 
-"$tools/bench/bench_report.py" "$base" "$series"
+"$tools/bench/bench_report.py" "$base" "$ours"

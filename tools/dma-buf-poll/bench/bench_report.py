@@ -56,12 +56,12 @@ def die(text):
 class Results:
     """All figures of one base, by variant and name; each a list of passes."""
 
-    def __init__(self, base, series):
-        self.promises = contract.Promises(base, series)
-        self.series = series
-        self.variants = ("stock", series)
+    def __init__(self, base, variant):
+        self.promises = contract.Promises(base, variant)
+        self.variant = variant
+        self.variants = ("stock", variant)
         # and those of which some figures stand beside
-        self.all = self.variants + (("fixes",) if series == "rework" else ())
+        self.all = self.variants + (("fixes",) if variant == "rework" else ())
         self.values = {variant: OrderedDict() for variant in self.all}
         self.units = OrderedDict()
         self.missing = {variant: OrderedDict() for variant in self.all}
@@ -89,7 +89,7 @@ class Results:
 
     def ours(self, name):
         """The same of what is held against the stock kernel"""
-        return self.get(self.series, name)
+        return self.get(self.variant, name)
 
     def required(self, name):
         """Is anything required of that figure?"""
@@ -100,17 +100,17 @@ class Results:
         return self.units[name] in ("insn", "wake-ups") and not name.startswith("cpu.")
 
 
-def load(base, series):
-    results = Results(base, series)
-    name = ("bench" if series == "rework" else f"bench-{series}") + arches.suffix()
+def load(base, variant):
+    results = Results(base, variant)
+    name = ("bench" if variant == "rework" else f"bench-{variant}") + arches.suffix()
     directory = os.path.join(TOP, "build", base, name)
     paths = sorted(glob.glob(os.path.join(directory, "*.results")))
     if not paths:
-        die(f"no build/{base}/{name}/*.results: run 'make bench BASE={base} VARIANT={series}' first")
+        die(f"no build/{base}/{name}/*.results: run 'make bench BASE={base} VARIANT={variant}' first")
     for path in paths:
-        variant = os.path.basename(path).split("-")[0]
-        if variant in results.all:
-            results.read(path, variant)
+        of = os.path.basename(path).split("-")[0]
+        if of in results.all:
+            results.read(path, of)
     return results, directory
 
 
@@ -178,22 +178,22 @@ class Table(Grid):
     """Rows of: figure, stock, the other, ratio, required, verdict."""
 
     def __init__(self, results):
-        super().__init__(results, ("figure", "stock", results.series, "ratio",
-                                   f"required of {results.series}", ""), (0, 4, 5))
+        super().__init__(results, ("figure", "stock", results.variant, "ratio",
+                                   f"required of {results.variant}", ""), (0, 4, 5))
 
     def row(self, label, name, required="", limit=None, strict=False):
-        """One figure; limit is what the series may reach, or must stay below."""
+        """One figure; limit is what the variant may reach, or must stay below."""
         stock = self.results.get("stock", name)
-        series = self.results.ours(name)
+        ours = self.results.ours(name)
         if not self.results.required(name):
             required = ""
-        ratio = f"{series / stock:.3f}" if stock and series is not None else "-"
+        ratio = f"{ours / stock:.3f}" if stock and ours is not None else "-"
         verdict = ""
         if required:
-            verdict = self.judge(series, limit, strict)
+            verdict = self.judge(ours, limit, strict)
             if limit is not None:
                 required = f"{required}: {number(limit)}"
-        self.rows.append((label, number(stock), number(series), ratio, required, verdict))
+        self.rows.append((label, number(stock), number(ours), ratio, required, verdict))
 
 
 class FrameTable(Grid):
@@ -327,7 +327,7 @@ def make_frame_table(results):
             for n in FRAME_FENCES:
                 name = figure % f"frames.{order}.{n}"
                 required = ()
-                if results.series == "rework" and "wake-ups" in what:
+                if results.variant == "rework" and "wake-ups" in what:
                     required = ("at most 1.1 x fixes", times(1.1, results.get("fixes", name)))
                 elif order == "held" and what.startswith("longest"):
                     required = ("below stock", results.get("stock", name), True)
@@ -346,7 +346,7 @@ def growths(results):
         values = [growth(results, variant, stem, points) for variant in results.variants]
         if None not in values:
             yield (f"{label} costs {values[0]:,.1f} instructions on stock, "
-                   f"{values[1]:,.1f} with {results.series}")
+                   f"{values[1]:,.1f} with {results.variant}")
 
 
 def notes(results):
@@ -378,7 +378,7 @@ def notes(results):
 def write_tsv(results, path):
     names = list(results.units)
     with open(path, "w", encoding="utf-8") as out:
-        out.write("name\tunit\tstock\tseries\tstock_passes\tseries_passes" +
+        out.write("name\tunit\tstock\tours\tstock_passes\tours_passes" +
                   "".join(f"\t{v}\t{v}_passes" for v in results.all[2:]) + "\n")
         for name in names:
             cells = [name, results.units[name]]
@@ -416,7 +416,7 @@ def write_svg(results, base, path):
     if not shutil.which("gnuplot"):
         return "no gnuplot here, so no picture: apt-get install gnuplot-nox"
 
-    def series(variant, stem, points, offset=0):
+    def curve(variant, stem, points, offset=0):
         return [(n + offset, results.get(variant, f"{stem}.{n}")) for n in points]
 
     bars = (("pipe", "poll.pipe"), ("eventfd", "poll.eventfd"), ("idle IN", "poll.idle.in"),
@@ -428,13 +428,13 @@ def write_svg(results, base, path):
         if None not in pair:
             data.append(f'"{label}" {pair[0]} {pair[1]}')
     data.append("EOD")
-    for variant, name in zip(results.variants, ("stock", "series")):
-        data.append(block(f"w_{name}", series(variant, "poll.watchers", WATCHERS, 1)))
+    for variant, name in zip(results.variants, ("stock", "ours")):
+        data.append(block(f"w_{name}", curve(variant, "poll.watchers", WATCHERS, 1)))
         for order, _ in ORDERS:
-            data.append(block(f"f_{name}_{order}", series(variant, f"wait.{order}", FENCES)))
-    data.append(block("export", series(results.series, "export.in_order", FENCES)))
-    data.append(block("syncobj", series(results.series, "syncobj.in_order", FENCES)))
-    data.append(block("signals", series(results.series, "signals", FENCES)))
+            data.append(block(f"f_{name}_{order}", curve(variant, f"wait.{order}", FENCES)))
+    data.append(block("export", curve(results.variant, "export.in_order", FENCES)))
+    data.append(block("syncobj", curve(results.variant, "syncobj.in_order", FENCES)))
+    data.append(block("signals", curve(results.variant, "signals", FENCES)))
     pipe = results.ours("poll.pipe") or 0
 
     def have(name):
@@ -442,15 +442,15 @@ def write_svg(results, base, path):
 
     waits = [("f_stock_in_order", 1, 1, "stock, in order"), ("f_stock_random", 1, 2, "stock, random"),
              ("f_stock_reverse", 1, 3, "stock, reverse"),
-             ("f_series_in_order", 2, 1, f"{results.series}, in order"),
-             ("f_series_random", 2, 2, f"{results.series}, random"),
-             ("f_series_reverse", 2, 3, f"{results.series}, reverse"),
+             ("f_ours_in_order", 2, 1, f"{results.variant}, in order"),
+             ("f_ours_random", 2, 2, f"{results.variant}, random"),
+             ("f_ours_reverse", 2, 3, f"{results.variant}, reverse"),
              ("syncobj", 4, 1, "drm_syncobj and eventfd"), ("export", 3, 1, "exported sync_file"),
              ("signals", 5, 4, "the signals alone")]
     wait_plots = [f'${name} with linespoints ls {style} dt {dash} title "{title}"'
                   for name, style, dash, title in waits if have(name)]
     watch_plots = [f'$w_{v} with linespoints ls {style} title "{title}"'
-                   for v, style, title in (("stock", 1, "stock"), ("series", 2, results.series))
+                   for v, style, title in (("stock", 1, "stock"), ("ours", 2, results.variant))
                    if have(f"w_{v}")]
     watch_plots.append(f'{pipe} with lines ls 5 dt 4 title "ready pipe"')
 
@@ -475,7 +475,7 @@ set boxwidth 0.9
 set xtics rotate by -40
 set key top left
 set yrange [0:*]
-plot $bars using 2:xtic(1) ls 1 title "stock", "" using 3 ls 2 title "{results.series}"
+plot $bars using 2:xtic(1) ls 1 title "stock", "" using 3 ls 2 title "{results.variant}"
 set xtics norotate
 set style data lines
 set title "one poll of an idle buffer, and its epoll watchers"
@@ -547,8 +547,8 @@ def arch_table(base, directory):
         if not re.match(r"(poll|signals|wait|export|sizeof|text)\.", figure):
             continue
         cells = [figure]
-        for stock, series in [here.get(figure, [None] * 2)] * bool(here) + [values]:
-            cells += [number(stock), number(series), f"{series / stock:.3f}" if stock and series is not None else "-"]
+        for stock, ours in [here.get(figure, [None] * 2)] * bool(here) + [values]:
+            cells += [number(stock), number(ours), f"{ours / stock:.3f}" if stock and ours is not None else "-"]
         lines.append(tuple(cells))
     return aligned_right(lines)
 
@@ -560,8 +560,8 @@ def aligned_right(lines):
             for line in lines]
 
 
-def report(base, series):
-    results, directory = load(base, series)
+def report(base, variant):
+    results, directory = load(base, variant)
     tables = make_tables(results)
     failed = sum(table.failed + table.unknown for table in tables)
     remarks = [*growths(results), *notes(results)]
@@ -574,7 +574,7 @@ def report(base, series):
 
     with open(os.path.join(directory, "report.md"), "w", encoding="utf-8") as out:
         out.write(f"# What polling a dma-buf costs on {base}\n\n")
-        out.write(f"Made by `make bench BASE={base} VARIANT={series}` from: {'; '.join(what)}.\n\n")
+        out.write(f"Made by `make bench BASE={base} VARIANT={variant}` from: {'; '.join(what)}.\n\n")
         if not trouble:
             out.write("![cost of polling](report.svg)\n\n")
         for table in tables:
@@ -601,7 +601,7 @@ def read_tsv(where):
     rows = OrderedDict()
     with open(path, encoding="utf-8") as source:
         head = source.readline().rstrip("\n").split("\t")
-        if head[:4] != ["name", "unit", "stock", "series"]:
+        if head[:4] != ["name", "unit", "stock", "ours"]:
             die(f"{path} is no table of results")
         for line in source:
             cells = line.rstrip("\n").split("\t")
@@ -611,7 +611,7 @@ def read_tsv(where):
 
 def compare(where_a, where_b):
     rows_a, rows_b = read_tsv(where_a), read_tsv(where_b)
-    lines = [("figure", "stock A", "stock B", "B/A", "series A", "series B", "B/A")]
+    lines = [("figure", "stock A", "stock B", "B/A", "ours A", "ours B", "B/A")]
     for name in list(rows_a) + [name for name in rows_b if name not in rows_a]:
         a, b = rows_a.get(name, [None] * 2), rows_b.get(name, [None] * 2)
         cells = [name]
@@ -627,7 +627,7 @@ def compare(where_a, where_b):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("base", nargs="?")
-    parser.add_argument("series", nargs="?", default="rework", metavar="variant")
+    parser.add_argument("variant", nargs="?", default="rework")
     parser.add_argument("--readme", action="store_true")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"))
     args = parser.parse_args()
@@ -637,7 +637,7 @@ def main():
         parser.error("name a BASE, or --compare A B")
     if args.readme:
         return write_document(args.base)
-    return report(args.base, args.series)
+    return report(args.base, args.variant)
 
 
 if __name__ == "__main__":
