@@ -170,8 +170,7 @@ static int wait_aio(struct watch *w, int ms)
 #ifdef __NR_io_getevents	/* not where 64 bits of time came first */
 	ret = syscall(__NR_io_getevents, w->aio, 1, 1, &ev, &ts);
 #endif
-	/* It passes on all that a wake-up names, asked for or not. */
-	return ret > 0 ? (int)ev.res & w->events : ret;
+	return ret > 0 ? (int)ev.res : ret;
 }
 
 static const struct way by_poll = { wait_poll };
@@ -299,8 +298,11 @@ static bool sleeps_undisturbed(struct sleeper *s)
 /* What it is told, or -1 if it sleeps on */
 static int woken_with(struct sleeper *s)
 {
-	struct timespec end = { .tv_sec = time(NULL) + GIVE_UP_MS / 1000 };
+	struct timespec end;
 	void *events;
 
-	return pthread_timedjoin_np(s->thread, &events, &end) ? -1 : (int)(long)events;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += GIVE_UP_MS / 1000;
+	return pthread_clockjoin_np(s->thread, &events, CLOCK_MONOTONIC, &end) ?
+		-1 : (int)(long)events;
 }
