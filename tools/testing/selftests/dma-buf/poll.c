@@ -241,7 +241,7 @@ TEST_F(way, exact_nothing_is_reported_when_the_first_of_two_fences_signals)
 	}
 }
 
-TEST_F(way, exact_a_buffer_that_is_never_idle_is_never_reported)
+TEST_F(way, exact_nothing_is_reported_while_one_fence_follows_another)
 {
 	int timelines[] = { sw_sync_timeline_create(), sw_sync_timeline_create() };
 	struct sleeper s;
@@ -318,7 +318,8 @@ TEST_F(way, one_wakeup_for_sixteen_fences_in_order)
 	EXPECT_EQ(POLLOUT, woken_with(&s));
 }
 
-TEST_F(way, quiet_polling_by_others_wakes_no_sleeper)
+/* Whoever polls in the direction that is ready must not disturb the other. */
+TEST_F(way, quiet_polling_the_idle_direction_wakes_no_sleeper_for_the_other)
 {
 	int fence = add_fence(_metadata, self->buf, READ_FENCE), i;
 	struct sleeper s;
