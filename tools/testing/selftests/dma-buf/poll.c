@@ -366,8 +366,10 @@ TEST_F(edge, quiet_idle_buffer_is_one_event_to_each_of_two)
 	ASSERT_EQ(0, watch_open(&a));
 	EXPECT_EQ(1, watch_events(&a, 1000));
 	ASSERT_EQ(0, watch_open(&b));
-	for (i = 0; i < 500; i++)
+	for (i = 0; i < 500; i++) {
+		EXPECT_EQ(INOUT, look(&by_poll, self->buf, INOUT));
 		events += watch_events(&b, 1) + watch_events(&a, 1);
+	}
 	EXPECT_EQ(1, events);
 }
 
