@@ -376,7 +376,7 @@ TEST_F(edge, quiet_idle_buffer_is_one_event_to_each_of_two)
 TEST_F(edge, quiet_completion_is_one_event_if_somebody_has_seen_it_busy)
 {
 	struct watch w = { variant->way, self->buf, POLLIN };
-	int fence, seen;
+	int fence, seen, events;
 
 	ASSERT_EQ(0, watch_open(&w));
 	EXPECT_EQ(POLLIN, watch_wait(&w, 0));
@@ -386,7 +386,10 @@ TEST_F(edge, quiet_completion_is_one_event_if_somebody_has_seen_it_busy)
 			look(&by_poll, self->buf, POLLIN);
 		signal_fence(_metadata, fence);
 		usleep(SETTLE_MS * 1000);
-		EXPECT_EQ(seen, watch_events(&w, 100));
+		events = watch_events(&w, 100);
+		EXPECT_GE(1, events);
+		/* That there is none unless somebody has looked is no promise. */
+		EXPECT_LE(seen, events);
 	}
 }
 
