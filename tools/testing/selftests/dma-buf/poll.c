@@ -453,7 +453,8 @@ FIXTURE_TEARDOWN(buffer) {}
 TEST_F(buffer, shared_sleepers_of_every_kind_are_woken_by_one_fence)
 {
 	static const struct way * const ways[] = {
-		&by_poll, &by_select, &by_epoll, &by_epoll_exclusive, &by_io_uring, &by_aio,
+		&by_poll, &by_ppoll, &by_select, &by_epoll, &by_epoll_et, &by_epoll_oneshot,
+		&by_epoll_exclusive, &by_epoll_nested, &by_io_uring, &by_multishot, &by_aio,
 	};
 	int fence = add_fence(_metadata, self->buf, WRITE_FENCE), i, n = 0;
 	struct sleeper s[2 * ARRAY_SIZE(ways)];
