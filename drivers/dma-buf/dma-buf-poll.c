@@ -23,7 +23,8 @@
  * nor ask its driver; this is what the irq_work is for. To read the signaled bits
  * of fences takes no lock and is fine everywhere.
  *
- * Polling takes no reference on the file, does not sleep and does not allocate.
+ * Polling takes no reference on the file and does not allocate. It sleeps only if
+ * fences are added faster than it can look at them, for the reservation lock.
  */
 
 #include <linux/container_of.h>
@@ -44,9 +45,9 @@
 /*
  * One of the fences that are left, as far as their signaled bits tell.
  *
- * BOOKKEEP fences are never looked at, and must not be: no reader or writer waits
- * for them, and not all of them may be armed from here. The preemption fences of
- * amdkfd and xe sleep or take locks that an interrupt must not take.
+ * BOOKKEEP fences never count, and are never armed: no reader or writer waits for
+ * them, and the preemption fences of amdkfd and xe sleep or take locks that an
+ * interrupt must not take. No more than their signaled bit is read.
  */
 static struct dma_fence *dma_buf_poll_find(struct dma_buf *dmabuf, bool write,
 					   bool last)
@@ -56,8 +57,8 @@ static struct dma_fence *dma_buf_poll_find(struct dma_buf *dmabuf, bool write,
 }
 
 /*
- * An exclusive waiter takes a wake-up with a mask from those behind it. They are
- * behind all others.
+ * Exclusive waiters are at the end of the queue. The first one that a wake-up with
+ * a mask reaches keeps it from the others.
  */
 static bool dma_buf_poll_exclusive(struct dma_buf *dmabuf)
 {
@@ -66,9 +67,27 @@ static bool dma_buf_poll_exclusive(struct dma_buf *dmabuf)
 }
 
 /*
+ * Does an irq_work run at once? Elsewhere it waits for the tick, or, in a thread,
+ * for whoever keeps its processor.
+ */
+static bool dma_buf_poll_work_is_prompt(void)
+{
+	return arch_irq_work_has_interrupt() && !IS_ENABLED(CONFIG_PREEMPT_RT);
+}
+
+/* Called with the lock of the wait queue held. */
+static void dma_buf_poll_look_again(struct dma_buf *dmabuf,
+				    struct dma_buf_poll_cb_t *dcb)
+{
+	WRITE_ONCE(dcb->owed, false);
+	smp_mb();	/* see dma_buf_poll_tell() */
+	wake_up_all_locked(&dmabuf->poll);
+}
+
+/*
  * Wake those who wait for the direction if all of its fences have signaled;
- * otherwise have the irq_work wait for one of those that are left, or, where that
- * would come late, have all look again.
+ * otherwise have the irq_work wait for one of those that are left. Where that would
+ * come late, or fences are added faster than one can look, have all look again.
  *
  * Called with the lock of the wait queue held, so that to look and to wake is one
  * step: io_uring and aio take the events they are woken with for the answer, so
@@ -78,6 +97,7 @@ static void dma_buf_poll_tell(struct dma_buf *dmabuf,
 			      struct dma_buf_poll_cb_t *dcb)
 {
 	struct dma_buf_poll_cb_t *other;
+	struct dma_fence *left;
 	__poll_t key;
 
 	if (!dcb->owed)
@@ -95,16 +115,13 @@ static void dma_buf_poll_tell(struct dma_buf *dmabuf,
 	 * or in reverse, one way round is enough. The end that was right is
 	 * where to begin the next time.
 	 */
-	if (dma_buf_poll_find(dmabuf, dcb->write, !dcb->last)) {
+	left = dma_buf_poll_find(dmabuf, dcb->write, !dcb->last);
+	if (left) {
 		WRITE_ONCE(dcb->last, !dcb->last);
-		if (arch_irq_work_has_interrupt()) {
+		if (!IS_ERR(left) && dma_buf_poll_work_is_prompt())
 			irq_work_queue(&dmabuf->poll_work);
-		} else {
-			/* It would wait for the tick, so all look again. */
-			WRITE_ONCE(dcb->owed, false);
-			smp_mb();	/* see below */
-			wake_up_all_locked(&dmabuf->poll);
-		}
+		else
+			dma_buf_poll_look_again(dmabuf, dcb);
 		return;
 	}
 
@@ -184,13 +201,13 @@ static void dma_buf_poll_disarm(struct dma_buf *dmabuf,
 
 /*
  * Have the callback on one of the fences that are left and, if the caller @polls, a
- * wake-up owed. Returns whether a fence is left.
+ * wake-up owed. Returns whether a fence is left, or -EAGAIN.
  *
  * The irq_work leaves @owed as it is: the callback of the other direction may have
  * answered for this one meanwhile.
  */
-static bool dma_buf_poll_arm(struct dma_buf *dmabuf,
-			     struct dma_buf_poll_cb_t *dcb, bool polls)
+static int dma_buf_poll_arm(struct dma_buf *dmabuf,
+			    struct dma_buf_poll_cb_t *dcb, bool polls)
 {
 	struct dma_fence *fence;
 	bool armed;
@@ -202,14 +219,16 @@ static bool dma_buf_poll_arm(struct dma_buf *dmabuf,
 			WRITE_ONCE(dcb->owed, true);
 		spin_unlock(&dmabuf->poll.lock);
 		if (armed)
-			return true;
+			return 1;
 
 		fence = dma_resv_get_unsignaled(dmabuf->resv,
 						dma_resv_usage_rw(dcb->write),
 						READ_ONCE(dcb->last));
+		if (IS_ERR(fence))
+			return PTR_ERR(fence);
 		if (!fence) {
 			dma_buf_poll_disarm(dmabuf, dcb);
-			return false;
+			return 0;
 		}
 
 		/* If it cannot be added, or has run already, look again. */
@@ -219,18 +238,42 @@ static bool dma_buf_poll_arm(struct dma_buf *dmabuf,
 	}
 }
 
+static void dma_buf_poll_go_on(struct dma_buf *dmabuf,
+			       struct dma_buf_poll_cb_t *dcb)
+{
+	/* If nothing is owed the buffer may have been released. */
+	if (!READ_ONCE(dcb->owed) || dma_buf_poll_arm(dmabuf, dcb, false) >= 0)
+		return;
+
+	spin_lock(&dmabuf->poll.lock);
+	dma_buf_poll_look_again(dmabuf, dcb);
+	spin_unlock(&dmabuf->poll.lock);
+}
+
 static void dma_buf_poll_work(struct irq_work *work)
 {
 	struct dma_buf *dmabuf = container_of(work, struct dma_buf, poll_work);
 	unsigned long flags;
 
 	spin_lock_irqsave(&dmabuf->poll_lock, flags);
-	/* If nothing is owed the buffer may have been released. */
-	if (READ_ONCE(dmabuf->cb_in.owed))
-		dma_buf_poll_arm(dmabuf, &dmabuf->cb_in, false);
-	if (READ_ONCE(dmabuf->cb_out.owed))
-		dma_buf_poll_arm(dmabuf, &dmabuf->cb_out, false);
+	dma_buf_poll_go_on(dmabuf, &dmabuf->cb_in);
+	dma_buf_poll_go_on(dmabuf, &dmabuf->cb_out);
 	spin_unlock_irqrestore(&dmabuf->poll_lock, flags);
+}
+
+static int dma_buf_poll_move(struct dma_buf *dmabuf,
+			     struct dma_buf_poll_cb_t *dcb, bool left)
+{
+	int ret = 0;
+
+	spin_lock_irq(&dmabuf->poll_lock);
+	if (left)
+		ret = dma_buf_poll_arm(dmabuf, dcb, true);
+	else
+		dma_buf_poll_disarm(dmabuf, dcb);
+	spin_unlock_irq(&dmabuf->poll_lock);
+
+	return ret;
 }
 
 /*
@@ -242,14 +285,17 @@ static void dma_buf_poll_work(struct irq_work *work)
 static noinline bool dma_buf_poll_update(struct dma_buf *dmabuf,
 					 struct dma_buf_poll_cb_t *dcb, bool left)
 {
-	spin_lock_irq(&dmabuf->poll_lock);
-	if (left)
-		left = dma_buf_poll_arm(dmabuf, dcb, true);
-	else
-		dma_buf_poll_disarm(dmabuf, dcb);
-	spin_unlock_irq(&dmabuf->poll_lock);
+	int ret = dma_buf_poll_move(dmabuf, dcb, left);
 
-	return left;
+	if (ret >= 0)
+		return ret;
+
+	/* Fences are added faster than one can look: nobody holds this for long. */
+	dma_resv_lock(dmabuf->resv, NULL);
+	ret = dma_buf_poll_move(dmabuf, dcb, true);
+	dma_resv_unlock(dmabuf->resv);
+
+	return ret;
 }
 
 /*
@@ -280,9 +326,10 @@ static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
  *
  * See "Implicit Fence Poll Support" for what the events mean.
  *
- * Context: Process context, interrupts enabled. Takes neither the reservation
- * lock nor any other lock that sleeps, except where every spinlock does
- * (PREEMPT_RT), and does not allocate.
+ * Context: Process context, interrupts enabled, may sleep: it takes the reservation
+ * lock if fences are added faster than it can look at them. Otherwise it takes
+ * no lock that sleeps, except where every spinlock does (PREEMPT_RT). Does not
+ * allocate.
  * Return: Those of the events that @table asks for which hold now.
  */
 __poll_t dma_buf_poll(struct file *file, poll_table *table)
@@ -295,6 +342,12 @@ __poll_t dma_buf_poll(struct file *file, poll_table *table)
 
 	/* First queue, then look: a signal in between is not lost. */
 	poll_wait(file, &dmabuf->poll, table);
+
+	/*
+	 * A request of io_uring that has queued before reads how often it was
+	 * woken, and then looks. Pairs with smp_mb() in dma_buf_poll_tell().
+	 */
+	smp_rmb();
 
 	events = poll_requested_events(table) &
 		 (DMA_BUF_POLL_IN | DMA_BUF_POLL_OUT);
@@ -339,7 +392,7 @@ void dma_buf_poll_init(struct dma_buf *dmabuf)
  */
 void dma_buf_poll_release(struct dma_buf *dmabuf)
 {
-	/* Even of one that is idle it may wait for a grace period (PREEMPT_RT). */
+	/* Where it is never queued this waits for a grace period (PREEMPT_RT). */
 	if (irq_work_is_busy(&dmabuf->poll_work))
 		irq_work_sync(&dmabuf->poll_work);
 
