@@ -97,15 +97,19 @@ def promises_of(base):
 
 
 class Promises:
-    """What a variant promises: everything, but for what the table says."""
+    """What a variant promises: everything, but for what the table says.
 
-    def __init__(self, base, variant):
+    The name of its kernel may say more, as "rework-rt-smp4" does.
+    """
+
+    def __init__(self, base, variant, kernel=""):
         known = promises_of(base)
         if variant not in known:
             sys.exit(f"error: {base} has no VARIANT '{variant}': it has {' '.join(known)}")
-        names = (known[variant], f"{known[variant]}-{arches.ARCH}")
-        self.exceptions = [(pattern, why.strip()) for name, pattern, why in rows_of("test/promises")
-                           if name in names]
+        names = {f"{known[variant]}-{kind}" for kind in [arches.ARCH, *kernel.split("-")[1:]]}
+        names.add(known[variant])
+        self.exceptions = [(pattern, why.strip()) for given, pattern, why in rows_of("test/promises")
+                           if names & set(given.split(","))]
 
     def why_not(self, name):
         """Why something is not promised, or nothing if it is"""
@@ -127,7 +131,7 @@ class Run:
 
     def __init__(self, base, name, variant=None):
         self.variant = variant or name.split("-")[0]
-        self.promises = Promises(base, self.variant)
+        self.promises = Promises(base, self.variant, name)
         prefix = os.path.join(TOP, "build", base, "log", f"selftest-{name}")
         self.tests = OrderedDict()
         self.figures = defaultdict(OrderedDict)

@@ -1542,6 +1542,85 @@ static void nonblocking_while_somebody_holds_the_reservation_lock(struct kunit *
 	}
 }
 
+/* A list that takes a while to walk, and somebody who changes it all the time */
+#define ST_STORM_READS	1024
+#define ST_STORM_PUTS	64
+
+struct st_storm {
+	struct task_struct *task;
+	struct st_buf *buf;
+	struct st_fence *signaled;
+	unsigned int puts;
+};
+
+static int st_storm_thread(void *data)
+{
+	struct st_storm *s = data;
+	struct dma_resv *resv = s->buf->dmabuf->resv;
+	unsigned long end = jiffies + ST_TIMEOUT;
+	int i;
+
+	while (!kthread_should_stop()) {
+		/* It ends by itself, or whoever is held up never comes back. */
+		if (time_after(jiffies, end)) {
+			schedule_timeout_interruptible(1);
+			continue;
+		}
+		dma_resv_lock(resv, NULL);
+		for (i = 0; i < ST_STORM_PUTS; i++) {
+			if (dma_resv_reserve_fences(resv, 1))
+				break;
+			dma_resv_add_fence(resv, &s->signaled->base, DMA_RESV_USAGE_WRITE);
+		}
+		dma_resv_unlock(resv);
+		WRITE_ONCE(s->puts, s->puts + i);
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/* The fences have signaled, so nothing changes but the list: no walk can be sure. */
+static void nonblocking_while_fences_are_added_all_the_time(struct kunit *test)
+{
+	int i, cpu = st_other_cpu(test);
+	struct st_buf *buf = st_buf(test);
+	unsigned long start, took;
+	struct st_waiter *w;
+	struct st_storm *s;
+	struct st_fence *f;
+
+	s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, s);
+	s->buf = buf;
+	s->signaled = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	st_signal(s->signaled);
+	for (i = 0; i < ST_STORM_READS; i++)
+		st_add(test, buf, DMA_RESV_USAGE_READ);
+
+	s->task = kthread_create(st_storm_thread, s, "st-storm");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, s->task);
+	kthread_bind(s->task, cpu);
+	wake_up_process(s->task);
+	start = jiffies;
+	while (!READ_ONCE(s->puts) && time_before(jiffies, start + ST_TIMEOUT))
+		schedule_timeout_uninterruptible(1);
+	KUNIT_EXPECT_GT(test, READ_ONCE(s->puts), 0U);
+
+	start = jiffies;
+	for (i = 0; i < 16; i++)
+		KUNIT_EXPECT_EQ(test, st_poll(buf, ST_IN), ST_IN);
+	f = st_add(test, buf, DMA_RESV_USAGE_WRITE);
+	w = st_wait(test, buf, ST_IN);
+	st_signal(f);
+	KUNIT_EXPECT_EQ(test, st_wakes(w), 1);
+	KUNIT_EXPECT_EQ(test, st_look(w), ST_IN);
+	took = jiffies - start;
+	kthread_stop(s->task);
+
+	KUNIT_EXPECT_LT(test, took, (unsigned long)ST_TIMEOUT / 2);
+}
+
 /* CONFIG_DEBUG_ATOMIC_SLEEP has something to say if it does */
 static void nonblocking_with_preemption_disabled(struct kunit *test)
 {
@@ -2753,6 +2832,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(quiet_signals_that_only_others_wait_for),
 	KUNIT_CASE(quiet_polls_that_find_a_fence_done),
 	KUNIT_CASE(nonblocking_while_somebody_holds_the_reservation_lock),
+	KUNIT_CASE(nonblocking_while_fences_are_added_all_the_time),
 	KUNIT_CASE(nonblocking_with_preemption_disabled),
 	KUNIT_CASE(neutral_pending_callbacks_hold_their_fence_only),
 	KUNIT_CASE(neutral_a_fence_lives_as_long_as_its_callback),
