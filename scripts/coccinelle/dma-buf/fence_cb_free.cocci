@@ -20,7 +20,7 @@ virtual report
 @freed exists@
 expression f;
 expression x, e;
-identifier m, kf =~ "^(kfree|kvfree|kfree_sensitive|kmem_cache_free)$";
+identifier m, kf = {kfree, kvfree, kfree_sensitive, kmem_cache_free};
 position p;
 statement S;
 @@
@@ -141,7 +141,7 @@ calls.setdefault(p[0].file, {}).setdefault(p[0].current_element, set()).add(g)
 @elsewhere depends on member && !removed@
 type member.T;
 T *z;
-identifier kf =~ "^(kfree|kvfree|kfree_sensitive)$";
+identifier kf = {kfree, kvfree, kfree_sensitive};
 position q != freed.p;
 position p : script:python() { not behind(p[0]) };
 @@
@@ -150,7 +150,7 @@ position p : script:python() { not behind(p[0]) };
 
 @depends on patch@
 expression f, x, e;
-identifier m, kf =~ "^(kfree|kvfree|kfree_sensitive|kmem_cache_free)$";
+identifier m, kf = {kfree, kvfree, kfree_sensitive, kmem_cache_free};
 position freed.p;
 statement S;
 @@

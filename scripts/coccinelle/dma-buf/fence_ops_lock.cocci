@@ -25,7 +25,9 @@ import os
 import re
 
 DEPTH = 4
+LOCK = re.compile(r"(raw_)?(spin|read|write)_(try)?lock(_bh|_irq|_irqsave)?$")
 PLAIN = re.compile(r"_lock(_bh)?$")
+OPENS = re.compile(r"(raw_)?(spin|read|write)_(un)?lock_(irq|bh)$|local_(irq|bh)_(enable|disable)$")
 # A function is known by its file and name, a place in it by file, line and column.
 areas, calls, sites, known = set(), {}, {}, {}
 roots, static, handlers, threads, inside = set(), set(), set(), set(), set()
@@ -213,7 +215,7 @@ inside.add(at(p[0]))
 
 @site depends on ops@
 expression lock;
-identifier f =~ "^(raw_)?(spin|read|write)_(try)?lock(_bh|_irq|_irqsave)?$";
+identifier f : script:python() { bool(LOCK.match(f)) };
 position p;
 @@
 
@@ -243,14 +245,14 @@ p << init.p;
 sites[at(p[0])] = (here(p[0]), "init", key(lock))
 
 @taken depends on ops@
-identifier f =~ "^(raw_)?(spin|read|write)_lock(_bh)?$";
+identifier f;
 position p : script:python() { enabled(p[0]) };
 @@
 
  f@p(...)
 
 @opens depends on ops@
-identifier f =~ "^(raw_)?(spin|read|write)_(un)?lock_(irq|bh)$|^local_(irq|bh)_(enable|disable)$";
+identifier f : script:python() { bool(OPENS.match(f)) };
 position p : script:python() { reached(p[0]) };
 @@
 

@@ -16,7 +16,7 @@ virtual report
 
 @handler@
 identifier s, fn;
-identifier t =~ "(file_operations|_fops|_ops)$";
+identifier t =~ "file_operations$" || =~ "_f?ops$";
 @@
 
  struct t s = { .poll = fn, };
@@ -29,7 +29,7 @@ identifier handler.fn, g;
 
 @direct@
 identifier handler.fn;
-identifier bad =~ "^(get_file|get_file_rcu|get_file_active|fget|fget_raw|get_dma_buf|kmalloc|kzalloc|kcalloc|kmalloc_array|kvmalloc|kvzalloc|vmalloc|vzalloc|kmemdup|kstrdup|kmem_cache_alloc|kmem_cache_zalloc|kmalloc_obj|kzalloc_obj|kmalloc_objs|kzalloc_objs|dma_resv_get_fences|dma_resv_get_singleton|mutex_lock|mutex_lock_interruptible|mutex_lock_killable|mutex_lock_nested|down|down_interruptible|down_read|down_write|down_read_killable|down_write_killable|dma_resv_lock|dma_resv_lock_interruptible|ww_mutex_lock|rt_mutex_lock|dma_resv_wait_timeout|dma_fence_wait|dma_fence_wait_timeout)$";
+identifier bad = {get_file, get_file_rcu, get_file_active, fget, fget_raw, get_dma_buf, kmalloc, kzalloc, kcalloc, kmalloc_array, kvmalloc, kvzalloc, vmalloc, vzalloc, kmemdup, kstrdup, kmem_cache_alloc, kmem_cache_zalloc, kmalloc_obj, kzalloc_obj, kmalloc_objs, kzalloc_objs, dma_resv_get_fences, dma_resv_get_singleton, mutex_lock, mutex_lock_interruptible, mutex_lock_killable, mutex_lock_nested, down, down_interruptible, down_read, down_write, down_read_killable, down_write_killable, dma_resv_lock, dma_resv_lock_interruptible, ww_mutex_lock, rt_mutex_lock, dma_resv_wait_timeout, dma_fence_wait, dma_fence_wait_timeout};
 position p;
 @@
 
@@ -37,7 +37,7 @@ position p;
 
 @deep@
 identifier called.g;
-identifier bad =~ "^(get_file|get_file_rcu|get_file_active|fget|fget_raw|get_dma_buf|kmalloc|kzalloc|kcalloc|kmalloc_array|kvmalloc|kvzalloc|vmalloc|vzalloc|kmemdup|kstrdup|kmem_cache_alloc|kmem_cache_zalloc|kmalloc_obj|kzalloc_obj|kmalloc_objs|kzalloc_objs|dma_resv_get_fences|dma_resv_get_singleton|mutex_lock|mutex_lock_interruptible|mutex_lock_killable|mutex_lock_nested|down|down_interruptible|down_read|down_write|down_read_killable|down_write_killable|dma_resv_lock|dma_resv_lock_interruptible|ww_mutex_lock|rt_mutex_lock|dma_resv_wait_timeout|dma_fence_wait|dma_fence_wait_timeout)$";
+identifier bad = {get_file, get_file_rcu, get_file_active, fget, fget_raw, get_dma_buf, kmalloc, kzalloc, kcalloc, kmalloc_array, kvmalloc, kvzalloc, vmalloc, vzalloc, kmemdup, kstrdup, kmem_cache_alloc, kmem_cache_zalloc, kmalloc_obj, kzalloc_obj, kmalloc_objs, kzalloc_objs, dma_resv_get_fences, dma_resv_get_singleton, mutex_lock, mutex_lock_interruptible, mutex_lock_killable, mutex_lock_nested, down, down_interruptible, down_read, down_write, down_read_killable, down_write_killable, dma_resv_lock, dma_resv_lock_interruptible, ww_mutex_lock, rt_mutex_lock, dma_resv_wait_timeout, dma_fence_wait, dma_fence_wait_timeout};
 position p != direct.p;
 @@
 

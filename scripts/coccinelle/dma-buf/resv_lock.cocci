@@ -96,7 +96,7 @@ position p;
 // ... and on some other it is not.
 @unlocked exists@
 identifier f, a;
-identifier l =~ "lock|reserve|drm_exec|assert_.*held";
+identifier l =~ "lock" || =~ "reserve" || =~ "drm_exec" || =~ "assert_.*held";
 position locked.p, q;
 @@
 

@@ -39,8 +39,8 @@ position p;
 // for (f = dma_resv_iter_first(c); f; f = dma_resv_iter_next(c))
 @steps@
 expression f, c;
-identifier first =~ "^dma_resv_iter_first(_unlocked)?$";
-identifier next =~ "^dma_resv_iter_next(_unlocked)?$";
+identifier first = {dma_resv_iter_first, dma_resv_iter_first_unlocked};
+identifier next = {dma_resv_iter_next, dma_resv_iter_next_unlocked};
 position p;
 @@
 
@@ -52,8 +52,8 @@ position p;
 
 @stepw exists@
 expression f, c;
-identifier first =~ "^dma_resv_iter_first(_unlocked)?$";
-identifier next =~ "^dma_resv_iter_next(_unlocked)?$";
+identifier first = {dma_resv_iter_first, dma_resv_iter_first_unlocked};
+identifier next = {dma_resv_iter_next, dma_resv_iter_next_unlocked};
 position p;
 @@
 

@@ -116,7 +116,7 @@ position p;
 // A wait for what a reader has to wait for, to write; and the other way round.
 @waitw@
 expression c : script:python() { says(c) == "w" };
-identifier f =~ "^dma_resv_(wait_timeout|test_signaled|get_fences|get_singleton|iter_begin)$";
+identifier f = {dma_resv_wait_timeout, dma_resv_test_signaled, dma_resv_get_fences, dma_resv_get_singleton, dma_resv_iter_begin};
 position p;
 @@
 
@@ -124,7 +124,7 @@ position p;
 
 @waitr@
 expression c : script:python() { says(c) == "r" };
-identifier f =~ "^dma_resv_(wait_timeout|test_signaled|get_fences|get_singleton|iter_begin)$";
+identifier f = {dma_resv_wait_timeout, dma_resv_test_signaled, dma_resv_get_fences, dma_resv_get_singleton, dma_resv_iter_begin};
 position p;
 @@
 
