@@ -283,16 +283,22 @@ static int dma_buf_poll_move(struct dma_buf *dmabuf,
  * enabled, or a loop that polls without sleeping might never see it signal.
  */
 static noinline bool dma_buf_poll_update(struct dma_buf *dmabuf,
-					 struct dma_buf_poll_cb_t *dcb, bool left)
+					 struct dma_buf_poll_cb_t *dcb,
+					 struct dma_fence *left)
 {
-	int ret = dma_buf_poll_move(dmabuf, dcb, left);
+	int ret = -EAGAIN;
 
+	if (!IS_ERR(left))
+		ret = dma_buf_poll_move(dmabuf, dcb, left);
 	if (ret >= 0)
 		return ret;
 
 	/* Fences are added faster than one can look: nobody holds this for long. */
 	dma_resv_lock(dmabuf->resv, NULL);
-	ret = dma_buf_poll_move(dmabuf, dcb, true);
+	do {
+		left = dma_buf_poll_find(dmabuf, dcb->write, true);
+		ret = dma_buf_poll_move(dmabuf, dcb, left);
+	} while (ret < 0);
 	dma_resv_unlock(dmabuf->resv);
 
 	return ret;
@@ -313,8 +319,10 @@ static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
 	struct dma_fence *fence;
 
 	fence = dma_buf_poll_find(dmabuf, write, READ_ONCE(dcb->last));
-	if (fence ? READ_ONCE(dcb->owed) : !READ_ONCE(dcb->fence))
-		return !fence;
+	if (!fence && !READ_ONCE(dcb->fence))
+		return true;
+	if (!IS_ERR_OR_NULL(fence) && READ_ONCE(dcb->owed))
+		return false;
 
 	return !dma_buf_poll_update(dmabuf, dcb, fence);
 }
