@@ -20,8 +20,9 @@
  * reaches one. With REARM a waiter that was woken stays on the queue and wants nothing,
  * until it wants the same again and looks (EPOLLONESHOT, EPOLL_CTL_MOD). With PATIENT
  * nobody goes away who has not been told "ready". With EARLY the bit of a fence is set
- * before the lock of the fence is taken, as i915 does. With LATE the irq_work has no
- * interrupt of its own, and all look again in its place.
+ * before the lock of the fence is taken, as i915 does. With LATE the irq_work would
+ * come late, and all look again in its place. With RUSH so many looks give up, as
+ * fences are added faster than one can look.
  *
  * What is one step here: an access to memory that no lock protects, or a section
  * under a lock. A lock is held over many steps where others may change what is looked
@@ -53,6 +54,7 @@
 #endif
 
 #define NONE		255	/* no fence, NULL */
+#define AGAIN		254	/* the look has given up: ERR_PTR(-EAGAIN) */
 #define IN		0
 #define OUT		1
 #define KEY(d)		(1 << (d))
@@ -73,11 +75,16 @@ byte	list[FENCES];			/* cb_list: a KEY() for each direction */
 /* struct dma_resv: the fences 0 to num_fences - 1 but for those dropped */
 byte	num_fences = INITIAL;
 bool	dropped[FENCES];
+bool	resv_locked;
+#ifdef RUSH
+byte	rush = RUSH;			/* so many looks may still give up */
+#endif
 
 /* struct dma_buf, and struct dma_buf_poll_cb_t of each direction */
 bool	freed;
 bool	poll_locked;			/* poll_lock */
 bool	queue_locked;			/* the lock is held over several steps */
+bool	rushed;				/* whoever holds it has given up */
 byte	cb_fence[DIRECTIONS] = NONE;
 bool	func[DIRECTIONS];		/* the callback is still to come */
 bool	owed[DIRECTIONS];
@@ -138,12 +145,15 @@ inline fence_put(f)
 #define any_queued	(queued[0] || queued[1])
 #endif
 
-/* dma_resv_get_unsignaled(): any of the fences that are left */
-inline resv_get(d, fence)
+/* dma_resv_get_unsignaled(): any of the fences that are left, or AGAIN */
+inline resv_get(d, fence, locked_)
 {
 	atomic {
 		use();
 		if
+#ifdef RUSH
+		:: rush > 0 && !(locked_) -> rush--; fence = AGAIN
+#endif
 		:: left(0, d) -> fence = 0; fence_get(0)
 		:: left(1, d) -> fence = 1; fence_get(1)
 #if FENCES == 3
@@ -222,6 +232,18 @@ inline answer(d)
 	key_ = key_ | KEY(d)
 }
 
+/* dma_buf_poll_look_again() */
+inline look_again(d)
+{
+#ifndef BUG_LATE_OWED
+	owed[d] = false;
+	told[d] = false;
+#endif
+	all_ = true;
+	wake();
+	all_ = false
+}
+
 /* irq_work_queue(): any CPU; one that has nothing to do is the worst. */
 inline queue_irq_work()
 {
@@ -292,7 +314,13 @@ inline tell(d, looks, comes, callback)
 #ifdef BUG_BLIND
 			looks = false
 #else
-			looks = any_left(d)
+			looks = any_left(d);
+#ifdef RUSH
+			if
+			:: rush > 0 -> rush--; looks = true; rushed = true
+			:: true
+			fi
+#endif
 #endif
 		}
 		atomic {
@@ -301,17 +329,16 @@ inline tell(d, looks, comes, callback)
 #endif
 			use();
 			if
-			:: looks ->
 #ifdef LATE
-				assert(told[d]);
-#ifndef BUG_LATE_OWED
-				owed[d] = false;
-				told[d] = false;
-#endif
-				all_ = true;
-				wake();
-				all_ = false
+			:: looks ->
 #else
+			:: looks && rushed ->
+#endif
+				assert(told[d]);
+				look_again(d);
+				rushed = false
+#ifndef LATE
+			:: looks && !rushed ->
 				queue_irq_work()
 #endif
 			:: else ->
@@ -327,6 +354,9 @@ inline tell(d, looks, comes, callback)
 					answer(1 - (d))
 #ifdef BUG_TWICE
 					; owed[1 - (d)] = true
+#endif
+#ifdef RUSH
+				:: rush > 0 && owed[1 - (d)] && (d) == IN -> rush--
 #endif
 				:: else
 				fi;
@@ -424,9 +454,9 @@ inline owes(d, polls)
 
 /*
  * dma_buf_poll_arm(), with poll_lock held. result: whether a fence is left. polls: "not
- * yet" is what the caller says then.
+ * yet" is what the caller says then. If it has given up fence is AGAIN at the end.
  */
-inline arm(d, fence, result, comes, polls)
+inline arm(d, fence, result, comes, polls, locked_)
 {
 	do
 	:: true ->
@@ -439,9 +469,9 @@ inline arm(d, fence, result, comes, polls)
 			:: else
 			fi
 		}
-		resv_get(d, fence);
+		resv_get(d, fence, locked_);
 		if
-		:: fence == NONE -> break
+		:: fence == NONE || fence == AGAIN -> break
 		:: else
 		fi;
 		atomic {
@@ -467,7 +497,7 @@ inline arm(d, fence, result, comes, polls)
 #endif
 	od;
 	if
-	:: result
+	:: result || fence == AGAIN
 	:: else -> disarm(d, result, comes)
 	fi
 }
@@ -481,7 +511,16 @@ inline arm(d, fence, result, comes, polls)
 /* dma_buf_poll_ready() */
 inline poll_ready(d, fence, result, comes)
 {
-	atomic { use(); result = any_left(d) }
+	atomic {
+		use();
+		result = any_left(d);
+#ifdef RUSH
+		if
+		:: rush > 0 -> rush--; result = true
+		:: true
+		fi
+#endif
+	}
 	if
 	:: atomic { result && relies(d) -> use(); told[d] = true }
 	:: atomic { !result && cb_fence[d] == NONE -> use() }
@@ -490,10 +529,26 @@ inline poll_ready(d, fence, result, comes)
 		atomic { !poll_locked -> use(); poll_locked = true }
 #endif
 		if
-		:: result -> arm(d, fence, result, comes, true)
-		:: else -> disarm(d, result, comes)	/* dma_buf_poll_update() */
+		:: result -> arm(d, fence, result, comes, true, false)
+		:: else -> disarm(d, result, comes)	/* dma_buf_poll_move() */
 		fi;
-		poll_locked = false
+		poll_locked = false;
+#ifdef RUSH
+		if
+		:: fence == AGAIN ->
+			fence = NONE;
+#ifdef BUG_RUSH_LEFT
+			result = true
+#else
+			/* dma_buf_poll_update() */
+			atomic { !resv_locked -> resv_locked = true }
+			atomic { !poll_locked -> use(); poll_locked = true }
+			arm(d, fence, result, comes, true, true);
+			atomic { poll_locked = false; resv_locked = false }
+#endif
+		:: else
+		fi
+#endif
 	fi;
 	result = !result
 }
@@ -637,7 +692,7 @@ proctype signaler(byte f)
 proctype adder()
 {
 	do
-	:: atomic { num_fences < FENCES ->
+	:: atomic { num_fences < FENCES && !resv_locked ->
 		refs[num_fences]++;
 		num_fences++;
 		if
@@ -689,7 +744,21 @@ end:	do
 #ifdef BUG_UNLOCKED
 				atomic { !poll_locked -> use(); poll_locked = true }
 #endif
-				arm(d, fence, result, comes, false)
+				arm(d, fence, result, comes, false, false);
+#ifdef RUSH
+				if
+				:: fence == AGAIN ->
+					atomic {
+						!queue_locked;
+						use();
+						fence = NONE;
+#ifndef BUG_RUSH_KEPT
+						look_again(d)
+#endif
+					}
+				:: else
+				fi
+#endif
 			:: else
 			fi;
 #ifdef BUG_UNLOCKED

@@ -6,14 +6,16 @@
  * One reader looks once, without a lock; with INTERRUPT as an interrupt that has stopped
  * the CPU which holds the lock. Its holder changes the fences up to WRITES times: a
  * fence takes the place of another one, or of all of them, or is appended, or the list
- * is replaced, by one without some of those that have signaled or by one with another
- * fence. As there is a lock, one process stands for all who write. A fence may signal
- * at any time, in the list or before: that is some other CPU.
+ * is replaced, by one without some of those that have signaled, by one with another
+ * fence, or by none. As there is a lock, one process stands for all who write. A fence
+ * may signal at any time, in the list or before: that is some other CPU.
  *
  * If the reader finds nothing left, then at one instant since it began all fences of
  * the list had signaled. With BUSY only those histories are tried in which one is
- * pending at every instant, so that the reader has to find it. It does not go round
- * for ever unless somebody writes, and as an interrupt it walks twice at most.
+ * pending at every instant, so that the reader has to find it. It gives up after WALKS
+ * walks, but only if somebody has written meanwhile: as an interrupt it walks twice at
+ * most. With ENDLESS fences take each other's place without end, and the reader still
+ * comes to one.
  *
  * What is one step here: an access to memory that others may change. The memory of a
  * fence is used again as soon as nobody holds a reference, for a fence of something
@@ -26,8 +28,15 @@
 #ifndef WRITES
 #define WRITES		3
 #endif
+#ifndef WALKS
+#define WALKS		4	/* DMA_RESV_WALKS */
+#endif
 #define SLOTS		2
+#ifdef ENDLESS
+#define LISTS		1
+#else
 #define LISTS		3
+#endif
 #define FENCES		(SLOTS + 1)
 
 #define NONE		255	/* no list: NULL */
@@ -47,6 +56,10 @@ byte	lists;				/* there have been so many */
 bool	looking;			/* the reader has begun */
 bool	stopped;			/* whoever writes: by the interrupt, or as it is over */
 bool	calm;				/* all have signaled, or had since the reader began */
+bool	moved;				/* somebody has written since then */
+#ifdef ENDLESS
+bool	walking;			/* in every other walk */
+#endif
 
 hidden byte old_;
 
@@ -65,7 +78,11 @@ hidden byte old_;
 /* Whatever changes the fences of the list, or signals one, ends with this. */
 inline changed()
 {
+#ifdef ENDLESS
+	calm = true
+#else
 	calm = calm || idle()
+#endif
 }
 
 inline put(f)
@@ -91,22 +108,29 @@ inline new(f)
 	signaled[f] = false
 }
 
+/* With ENDLESS the counter soon starts over: good enough to go round by, and no more. */
+#ifdef ENDLESS
+#define advance(by)	seq[fences] = (seq[fences] + (by)) % 2; moved = looking
+#else
+#define advance(by)	seq[fences] = seq[fences] + (by); moved = looking
+#endif
+
 /* raw_write_seqcount_begin() */
 #if defined(BUG_NO_COUNTER) || defined(BUG_AFTER)
 #define begin()		skip
 #elif defined(BUG_BEFORE)
-#define begin()		seq[fences] = seq[fences] + 2
+#define begin()		advance(2)
 #else
-#define begin()		seq[fences]++
+#define begin()		advance(1)
 #endif
 
 /* raw_write_seqcount_end() */
 #if defined(BUG_NO_COUNTER) || defined(BUG_BEFORE)
 #define end()		skip
 #elif defined(BUG_AFTER)
-#define end()		seq[fences] = seq[fences] + 2
+#define end()		advance(2)
 #else
-#define end()		seq[fences]++
+#define end()		advance(1)
 #endif
 
 /* dma_resv_list_put() of f into slot i, and dma_fence_put() of what was there */
@@ -154,6 +178,11 @@ inline append(f)
 
 /* All that was said before the reader begins is said by where it begins. */
 #define may_write	(!stopped && n < WRITES && (n == 0 || looking))
+#ifdef ENDLESS
+#define written()	skip
+#else
+#define written()	n++
+#endif
 
 /* The holder of the lock: dma_resv_add_fence(), dma_resv_replace_fences() and so on */
 proctype writer()
@@ -162,7 +191,7 @@ proctype writer()
 
 	do
 	:: atomic { may_write && fences != NONE && num_fences[fences] ->
-		n++;
+		written();
 		new(f);
 		if
 		:: true
@@ -176,13 +205,14 @@ proctype writer()
 		:: atomic { !stopped -> f = 0; i = 0; break }
 		od
 	:: atomic { may_write && fences != NONE && num_fences[fences] < SLOTS ->
-		n++;
+		written();
 		new(f)
 	   }
 		append(f);
 		f = 0
 	:: atomic { may_write && lists < LISTS ->
-		n++;
+		written();
+		moved = looking;
 		old_ = fences;
 		fences = lists;
 		lists++;
@@ -202,10 +232,16 @@ proctype writer()
 			:: old_ != NONE && i < num_fences[old_] -> put(SLOT(old_, i)); i++
 			:: else -> break
 			od;
-			new(f);
-			SLOT(fences, 0) = f;
-			num_fences[fences] = 1;
-			f = 0;
+			if
+#ifndef BUSY
+			:: fences = NONE		/* from an object without any */
+#endif
+			:: true ->
+				new(f);
+				SLOT(fences, 0) = f;
+				num_fences[fences] = 1;
+				f = 0
+			fi;
 			break
 		od;
 		i = 0;
@@ -238,15 +274,17 @@ proctype signaler()
 	od
 }
 
+#ifdef ENDLESS
+ltl comes_to_an_end { <>[] walking || <>[] !walking }
+#endif
+
 /* dma_resv_find_unsignaled() */
 proctype reader()
 {
 	byte list, f, i, n;
 	byte now, before;		/* the counter in this walk, and in the one before */
-	bool last;
-#ifdef INTERRUPT
 	byte walks;
-#endif
+	bool last;
 
 	atomic {
 #ifdef BUSY
@@ -256,10 +294,13 @@ proctype reader()
 		stopped = true;
 #endif
 		looking = true;
-		calm = idle();
+		moved = false;
+		changed();
 		if
 		:: last = true
+#ifndef ENDLESS
 		:: true
+#endif
 		fi
 	}
 again:
@@ -274,8 +315,19 @@ again:
 		fi
 	}
 walk:
+#ifdef ENDLESS
+	walking = !walking;
+#endif
+	if
+	:: walks == WALKS -> assert(moved); goto out		/* -EAGAIN */
+#ifdef BUG_ENDLESS
+	:: walks < WALKS
+#else
+	:: walks < WALKS -> walks++
+#endif
+	fi;
 #ifdef INTERRUPT
-	atomic { walks++; assert(walks <= 2) }
+	assert(walks <= 2);
 #endif
 #ifdef BUG_LATE
 	n = num_fences[list];

@@ -33,8 +33,8 @@ cd "$dir"
 printf '# %s\n' "$(spin -V)"
 
 # explore CFLAG CONFIGURATION PROPERTIES OPTION...: build a verifier and run it; its
-# report is in "log". PROPERTIES is safety (assertions and deadlocks) or ends (nobody
-# goes round by himself for ever).
+# report is in "log". PROPERTIES is safety (assertions and deadlocks), ends (nobody
+# goes round by himself for ever) or walks (the look does not go round for ever).
 explore() {
 	local build=("$1" -DSAFETY) run=() opts model
 
@@ -49,6 +49,10 @@ explore() {
 	ends)
 		build=("$1" -DNP)
 		run+=(-l)
+		;;
+	walks)
+		build=("$1")
+		run+=(-a -m100000)
 		;;
 	esac
 	shift 3
@@ -72,6 +76,9 @@ options() {
 	late-few) echo "poll -DLATE -DWAITERS=1" ;;
 	late-rearm) echo "poll -DLATE -DREARM -DWAITERS=1" ;;
 	late-both) echo "poll -DLATE -DDIRECTIONS=2 -DINITIAL=2" ;;
+	rush)	echo "poll -DRUSH=1" ;;
+	rush-few) echo "poll -DRUSH=2 -DWAITERS=1" ;;
+	rush-both) echo "poll -DRUSH=1 -DDIRECTIONS=2 -DINITIAL=2 -DWAITERS=1" ;;
 	rearm)	echo "poll -DREARM -DWAITERS=1" ;;
 	both)	echo "poll -DDIRECTIONS=2 -DINITIAL=2" ;;
 	added)	echo "poll -DDIRECTIONS=2 -DWRITES=2 -DWAITERS=1" ;;
@@ -82,6 +89,7 @@ options() {
 	look)	echo "look -DWRITES=2" ;;
 	busy)	echo "look -DBUSY" ;;
 	interrupt) echo "look -DINTERRUPT" ;;
+	endless) echo "look -DENDLESS" ;;
 	*)	die "model.sh: no configuration '$1'" ;;
 	esac
 }
@@ -155,7 +163,7 @@ while read -r bug; do
 done < <(grep -ohE '\bBUG_[A-Z_]+' "$poll" "$look" | sed 's/^BUG_//' | sort -u)
 
 holds look safety "the look, 2 changes: what it says is true of one instant"
-holds look ends "the look, 2 changes: it goes round only if somebody writes"
+holds endless walks "the look, while fences take each other's place without end: it ends"
 holds busy safety "the look, 3 changes, never idle: it never finds nothing left"
 holds interrupt safety "the look, 3 changes, in an interrupt: two walks at most"
 
@@ -170,7 +178,8 @@ finds busy safety OTHER "assertion violated calm" "two walks agree, but not over
 finds busy safety LIST "assertion violated calm" "the list may be another one"
 finds busy safety EARLY_PUT "assertion violated calm" "a fence is put while it is in its slot"
 finds interrupt safety WAIT "assertion violated (walks" "an interrupt waits for whoever it has interrupted"
-finds look ends WAIT "non-progress cycle" "the look waits for whoever is not running"
+finds look safety WAIT "assertion violated moved" "the look gives up, and nobody has written"
+finds endless walks ENDLESS "acceptance cycle" "the look does not give up"
 
 holds one safety "2 fences, 2 waiters, an adder, a closer"
 holds few ends "2 fences, a waiter, an adder, a closer: every run ends"
@@ -181,6 +190,9 @@ holds late safety "2 fences, 2 waiters, an adder, a closer, no interrupt for the
 holds late-few ends "2 fences, a waiter, an adder, a closer, no interrupt for the irq_work: every run ends"
 holds late-both safety "EPOLLIN and EPOLLOUT, 2 waiters, a closer, no interrupt for the irq_work"
 holds late-rearm safety "a waiter that changes what it asks for, no interrupt for the irq_work"
+holds rush safety "2 fences, 2 waiters, an adder, a closer, a look that gives up"
+holds rush-few ends "2 fences, a waiter, an adder, a closer, 2 looks that give up: every run ends"
+holds rush-both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, a waiter, a closer, a look that gives up"
 holds rearm safety "a waiter that changes what it asks for"
 holds rearm ends "a waiter that changes what it asks for: every run ends"
 holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, 2 waiters, a closer"
@@ -195,6 +207,8 @@ finds few safety UNHEARD "invalid end state" "the callback may have run before a
 finds few safety KEEP_FUNC "assertion violated" "a callback that has run is taken for one to come"
 finds few safety NO_WORK "invalid end state" "the callback finds another fence and queues no irq_work"
 finds late-few safety LATE_OWED "invalid end state" "all look again, and a wake-up is still owed"
+finds rush-few safety RUSH_KEPT "invalid end state" "the irq_work gives up, and nobody looks again"
+finds rush-few safety RUSH_LEFT "invalid end state" "a poller gives up, and is owed nothing"
 finds few safety NO_TELL "invalid end state" "a poller takes the callback off and tells nobody"
 finds few safety FOLLOW "assertion violated" "the callback goes on with nobody waiting"
 finds few safety NO_SYNC "assertion violated" "release does not wait for the irq_work"
