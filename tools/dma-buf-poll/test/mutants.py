@@ -302,14 +302,13 @@ class Bench:
             more = "obj-y += dma-buf-poll-mutant.o\n"
             for path, original in originals.items():
                 stem = os.path.basename(path).removesuffix(".c")
-                flags = re.findall(rf"^CFLAGS_{stem}\.o(.*)$", makefile, re.M)
                 header = read(self.src, HEADERS[path])
                 texts = {0: original} | {m.number: m.text for m in mutants if m.path == path}
                 for number, text in texts.items():
                     name = f"{stem}-m{number}"
                     write(renamed(text, header, number), self.src, DIR, name + ".c")
                     more += f"obj-y += {name}.o\n"
-                    more += "".join(f"CFLAGS_{name}.o{flag}\n" for flag in flags)
+                    more += f"CFLAGS_{name}.o := $(CFLAGS_{stem}.o)\n"
                 write(dispatcher(original, header, list(texts)), self.src, path)
             write(makefile + more, self.src, DIR, "Makefile")
             self.make(obj, mutants, *what)
