@@ -516,14 +516,17 @@ inline poll_ready(d, fence, result, comes)
 		result = any_left(d);
 #ifdef RUSH
 		if
-		:: rush > 0 -> rush--; result = true
+		:: rush > 0 -> rush--; fence = AGAIN
 		:: true
 		fi
 #endif
 	}
 	if
-	:: atomic { result && relies(d) -> use(); told[d] = true }
-	:: atomic { !result && cb_fence[d] == NONE -> use() }
+#ifdef RUSH
+	:: fence == AGAIN
+#endif
+	:: atomic { fence == NONE && result && relies(d) -> use(); told[d] = true }
+	:: atomic { fence == NONE && !result && cb_fence[d] == NONE -> use() }
 	:: else ->
 #ifndef BUG_NO_LOCK
 		atomic { !poll_locked -> use(); poll_locked = true }
@@ -532,24 +535,28 @@ inline poll_ready(d, fence, result, comes)
 		:: result -> arm(d, fence, result, comes, true, false)
 		:: else -> disarm(d, result, comes)	/* dma_buf_poll_move() */
 		fi;
-		poll_locked = false;
-#ifdef RUSH
-		if
-		:: fence == AGAIN ->
-			fence = NONE;
-#ifdef BUG_RUSH_LEFT
-			result = true
-#else
-			/* dma_buf_poll_update() */
-			atomic { !resv_locked -> resv_locked = true }
-			atomic { !poll_locked -> use(); poll_locked = true }
-			arm(d, fence, result, comes, true, true);
-			atomic { poll_locked = false; resv_locked = false }
-#endif
-		:: else
-		fi
-#endif
+		poll_locked = false
 	fi;
+#ifdef RUSH
+	if
+	:: fence == AGAIN ->
+		fence = NONE;
+#ifdef BUG_RUSH_LEFT
+		result = true
+#else
+		/* dma_buf_poll_update() */
+		atomic { !resv_locked -> resv_locked = true }
+		atomic { use(); result = any_left(d) }
+		atomic { !poll_locked -> use(); poll_locked = true }
+		if
+		:: result -> arm(d, fence, result, comes, true, true)
+		:: else -> disarm(d, result, comes)
+		fi;
+		atomic { poll_locked = false; resv_locked = false }
+#endif
+	:: else
+	fi;
+#endif
 	result = !result
 }
 
