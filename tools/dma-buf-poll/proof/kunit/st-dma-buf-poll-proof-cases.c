@@ -1542,77 +1542,6 @@ static void nonblocking_while_somebody_holds_the_reservation_lock(struct kunit *
 	}
 }
 
-/*
- * A list that takes a while to walk, and a timer that changes it more often than that.
- * It does so without the reservation lock, as nobody else changes it, and ends when poll
- * takes that. The fence has signaled, so nothing changes but the list.
- */
-#define ST_STORM_READS	1024
-
-struct st_storm {
-	struct hrtimer timer;
-	struct dma_resv *resv;
-	struct st_fence *signaled;
-	ktime_t period;
-	ktime_t end;
-	bool locked;
-};
-
-static enum hrtimer_restart st_storm_timer(struct hrtimer *timer)
-{
-	struct st_storm *s = container_of(timer, struct st_storm, timer);
-
-	if (dma_resv_is_locked(s->resv)) {
-		WRITE_ONCE(s->locked, true);
-		return HRTIMER_NORESTART;
-	}
-	/* It takes its own place. */
-	dma_resv_add_fence(s->resv, &s->signaled->base, DMA_RESV_USAGE_WRITE);
-	if (ktime_after(ktime_get(), s->end))
-		return HRTIMER_NORESTART;
-	hrtimer_forward_now(timer, s->period);
-
-	return HRTIMER_RESTART;
-}
-
-static void nonblocking_a_look_gives_up_if_fences_are_added_all_the_time(struct kunit *test)
-{
-	struct st_buf *buf = st_buf(test);
-	unsigned int said = ST_IN;
-	struct st_storm *s;
-	ktime_t start;
-	int i;
-
-	if (IS_ENABLED(CONFIG_LOCKDEP) || IS_ENABLED(CONFIG_PREEMPT_RT))
-		kunit_skip(test, "no interrupt may add a fence here");
-	s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, s);
-	hrtimer_setup(&s->timer, st_storm_timer, CLOCK_MONOTONIC, ST_TIMER_MODE);
-	s->resv = buf->dmabuf->resv;
-	s->signaled = st_add(test, buf, DMA_RESV_USAGE_WRITE);
-	for (i = 0; i < ST_STORM_READS; i++)
-		st_add(test, buf, DMA_RESV_USAGE_READ);
-	st_signal(s->signaled);
-
-	migrate_disable();
-	start = ktime_get();
-	for (i = 0; i < 16; i++)
-		said &= st_poll(buf, ST_IN);
-	s->period = ktime_sub(ktime_get(), start) / (4 * i);
-
-	/* The timer may come late, so more than once if need be */
-	s->end = start + 2 * NSEC_PER_SEC;
-	do {
-		hrtimer_start(&s->timer, s->period, ST_TIMER_MODE);
-		said &= st_poll(buf, ST_IN);
-		hrtimer_cancel(&s->timer);
-	} while (!READ_ONCE(s->locked) && ktime_before(ktime_get(), s->end));
-	migrate_enable();
-
-	KUNIT_EXPECT_EQ(test, said, ST_IN);
-	KUNIT_EXPECT_TRUE(test, READ_ONCE(s->locked));
-}
-
 /* CONFIG_DEBUG_ATOMIC_SLEEP has something to say if it does */
 static void nonblocking_with_preemption_disabled(struct kunit *test)
 {
@@ -2824,7 +2753,6 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(quiet_signals_that_only_others_wait_for),
 	KUNIT_CASE(quiet_polls_that_find_a_fence_done),
 	KUNIT_CASE(nonblocking_while_somebody_holds_the_reservation_lock),
-	KUNIT_CASE(nonblocking_a_look_gives_up_if_fences_are_added_all_the_time),
 	KUNIT_CASE(nonblocking_with_preemption_disabled),
 	KUNIT_CASE(neutral_pending_callbacks_hold_their_fence_only),
 	KUNIT_CASE(neutral_a_fence_lives_as_long_as_its_callback),
