@@ -318,7 +318,6 @@ TEST_F(way, one_wakeup_for_sixteen_fences_in_order)
 	EXPECT_EQ(POLLOUT, woken_with(&s));
 }
 
-/* Whoever polls in the direction that is ready must not disturb the other. */
 TEST_F(way, quiet_polling_the_idle_direction_wakes_no_sleeper_for_the_other)
 {
 	int fence = add_fence(_metadata, self->buf, READ_FENCE), i;
@@ -387,9 +386,8 @@ TEST_F(edge, quiet_completion_is_one_event_if_somebody_has_seen_it_busy)
 		signal_fence(_metadata, fence);
 		usleep(SETTLE_MS * 1000);
 		events = watch_events(&w, 100);
-		EXPECT_GE(1, events);
 		/* That there is none unless somebody has looked is no promise. */
-		EXPECT_LE(seen, events);
+		EXPECT_TRUE(events == 1 || events == seen);
 	}
 }
 
