@@ -197,12 +197,14 @@ unsigned int st_refs(struct st_fence *f)
 }
 
 /* For what is put by an irq_work or a timer that nobody can wait for */
-void st_await_refs(struct st_fence *f, unsigned int refs)
+bool st_await_refs(struct st_fence *f, unsigned int refs)
 {
 	unsigned long end = jiffies + ST_TIMEOUT;
 
 	while (st_refs(f) > refs && time_before(jiffies, end))
 		usleep_range(50, 100);
+
+	return st_refs(f) == refs;
 }
 
 unsigned int st_fence_callbacks(struct st_fence *f)

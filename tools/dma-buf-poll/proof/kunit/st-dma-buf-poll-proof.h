@@ -110,7 +110,7 @@ void st_start_timer(struct st_fence *f, unsigned int us);
 void st_await_flag(const bool *flag);
 bool st_is_signaled(struct st_fence *f);
 unsigned int st_refs(struct st_fence *f);
-void st_await_refs(struct st_fence *f, unsigned int refs);
+bool st_await_refs(struct st_fence *f, unsigned int refs);
 unsigned int st_fence_callbacks(struct st_fence *f);
 unsigned int st_callbacks(struct st_env *env);
 unsigned int st_enabled(struct st_env *env);
