@@ -19,7 +19,8 @@
 #include <linux/dma-buf.h>
 #include <linux/udmabuf.h>
 
-#define SIZE		4096
+/* Whole pages, of whatever size */
+#define SIZE		65536
 #define KSFT_SKIP	4
 
 static void die(const char *what)
