@@ -586,8 +586,8 @@ static void exact_poll_agrees_with_dma_resv_at_every_step(struct kunit *test)
 #define ST_CHAIN_US	50
 #define ST_CHAIN_ENOUGH	32	/* walks to be interrupted */
 /*
- * Steps within one look. After four walks it would give up, take the reservation
- * lock, which the test holds, and sleep for ever.
+ * Steps within one look. After four walks it would give up: poll would wait for the
+ * reservation lock, which the test holds, and a callback would wake everybody.
  */
 #define ST_CHAIN_LOOK_STEPS	3
 
@@ -609,7 +609,7 @@ struct st_chain {
 	struct task_struct *task;	/* that holds the lock, and looks */
 	bool looking;
 	unsigned int look_steps;	/* within this look */
-	unsigned int interrupted;
+	unsigned int interrupted;	/* within all of them */
 };
 
 /* The fences of the crowd, with the first and the last of the list around them */
@@ -689,10 +689,7 @@ static enum hrtimer_restart st_chain_timer(struct hrtimer *timer)
 
 	/* It holds the lock on our behalf */
 	if (current == c->task && c->look_steps < ST_CHAIN_LOOK_STEPS) {
-		if (READ_ONCE(c->looking)) {
-			WRITE_ONCE(c->interrupted, c->interrupted + 1);
-			c->look_steps++;
-		}
+		c->look_steps += READ_ONCE(c->looking);
 		st_chain_step(c);
 	}
 	hrtimer_forward_now(timer, ns_to_ktime(ST_CHAIN_US * NSEC_PER_USEC));
@@ -747,13 +744,14 @@ static void exact_a_buffer_that_is_never_idle_is_never_ready(struct kunit *test)
 		hrtimer_start(&c->timer, ns_to_ktime(ST_CHAIN_US * NSEC_PER_USEC),
 			      ST_TIMER_MODE);
 	end = jiffies + ST_TIMEOUT;
-	while (!ret && READ_ONCE(c->interrupted) < ST_CHAIN_ENOUGH &&
+	while (!ret && c->interrupted < ST_CHAIN_ENOUGH &&
 	       READ_ONCE(c->steps) < ST_CHAIN_STEPS && time_before(jiffies, end)) {
 		buf->dmabuf->cb_in.last = p->last;
 		buf->dmabuf->cb_out.last = p->last;
 		WRITE_ONCE(c->looking, true);
 		ready += !!st_poll(buf, asked[looks++ % ARRAY_SIZE(asked)]);
 		WRITE_ONCE(c->looking, false);
+		c->interrupted += READ_ONCE(c->look_steps);
 		WRITE_ONCE(c->look_steps, 0);
 		cond_resched();
 	}
