@@ -1325,7 +1325,7 @@ static void st_signal_and_add(struct st_fence *f)
  * OUT has answered for IN as well. The callback of IN runs while somebody arms OUT
  * again, whose fence has just signaled, for yet another fence.
  */
-static void no_lost_wakeup_for_who_arms_while_the_other_direction_ends(struct kunit *test)
+static void no_lost_wakeup_for_whoever_arms_while_the_other_direction_ends(struct kunit *test)
 {
 	static struct lock_class_key key;
 	struct st_buf *buf = st_buf(test);
@@ -2755,7 +2755,7 @@ static struct kunit_case st_cases[] = {
 	KUNIT_CASE(one_wakeup_after_a_fence_added_between_signal_and_wake),
 	KUNIT_CASE(no_lost_wakeup_when_a_replaced_fence_signals_at_the_latest),
 	KUNIT_CASE(no_lost_wakeup_for_a_fence_that_comes_back),
-	KUNIT_CASE(no_lost_wakeup_for_who_arms_while_the_other_direction_ends),
+	KUNIT_CASE(no_lost_wakeup_for_whoever_arms_while_the_other_direction_ends),
 	KUNIT_CASE(quiet_polls_of_an_idle_buffer_wake_nobody),
 	KUNIT_CASE(quiet_polls_of_a_busy_buffer_wake_nobody),
 	KUNIT_CASE(quiet_signals_that_nobody_waits_for),
