@@ -780,7 +780,7 @@ static bool waits_for_fences(const struct thread *t)
 	return t->run == run_waiter || t->run == run_ring;
 }
 
-/* Who has to be done at which stage of the end of a round. */
+/* Which threads have to be done at which stage of the end of a round. */
 static bool all_done(int number, int stage)
 {
 	int i;
