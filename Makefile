@@ -164,7 +164,8 @@ compositor = compositor/compositor.sh '$(BASE)' '$(one_or_all)' $(foreach c,$(CO
 compositor: args-compositor deps-compositor $$(addprefix kernel-,$$(one_or_all)) kselftest
 	@$(T)/$(compositor)
 
-## two of those, A=... B=...: bases, directories or results.tsv
+## two results of bench side by side, A=... B=...: bases, directories or
+## results.tsv
 bench-compare:
 	@$(T)/bench/bench_report.py --compare '$(A)' '$(B)'
 
@@ -197,7 +198,7 @@ audit: deps-audit tree
 audit-patches: deps-check tree
 	@$(T)/audit/drivers-check.sh '$(BASE)'
 
-## install the Debian packages all of this needs
+## install the Debian packages that run and test need
 deps: deps-check deps-docs deps-coverage
 
 ##@ To send; topics and series need neither a kernel nor a package:
@@ -219,8 +220,8 @@ backport-report: deps-build
 	@$(T)/mail/backport-report.py
 
 ##@ To change it:
-## put the tables of the last make run, bench, clients, compositor, igt and audit into
-## README.md and the documents
+## put the tables of the last make run, bench, witness, clients, compositor, igt and
+## audit into README.md and the documents
 readme:
 	@$(T)/documents.py '$(BASE)'
 
@@ -252,7 +253,8 @@ distclean:
 ##  KCSAN=1         data race detection
 ##  RT=1, NOSMP=1   PREEMPT_RT; a kernel without SMP
 ##  ARCH=NAME       x86_64, arm64, or arm, 32 bits and one CPU; this machine's own by itself.
-##                  For tree, kernel, selftest, run, bench, shell, bundle, test, test-debug
+##                  For tree, kernel, selftest, run, bench, shell, bundle, test, test-debug,
+##                  readme
 ##  PAGES=16k, 64k  of arm64
 ##  KSRC=PATH       a kernel tree of your own instead of the Debian package
 ##  REFRESH=1       look for a newer version of the package

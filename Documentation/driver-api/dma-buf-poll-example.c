@@ -5,7 +5,7 @@
  *
  * A buffer comes in, maybe still being written to by a device. Watch it with
  * level-triggered epoll, like any other file descriptor of the loop; when it is
- * ready stop to watch it, and read it.
+ * ready, stop watching it, and read it.
  */
 #include <errno.h>
 #include <fcntl.h>

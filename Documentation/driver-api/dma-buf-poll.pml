@@ -22,7 +22,7 @@
  * nobody goes away who has not been told "ready". With EARLY the bit of a fence is set
  * before the lock of the fence is taken, as i915 does. With LATE the irq_work would
  * come late, and all look again in its place. With RUSH so many looks give up, as
- * fences are added faster than one can look.
+ * fences come and go faster than one can look.
  *
  * What is one step here: an access to memory that no lock protects, or a section
  * under a lock. A lock is held over many steps where others may change what is looked

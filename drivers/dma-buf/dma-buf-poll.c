@@ -24,7 +24,7 @@
  * of fences takes no lock and is fine everywhere.
  *
  * Polling takes no reference on the file and does not allocate. It sleeps only if
- * fences are added faster than it can look at them, for the reservation lock.
+ * fences come and go faster than it can look at them, for the reservation lock.
  */
 
 #include <linux/container_of.h>
@@ -293,7 +293,7 @@ static noinline bool dma_buf_poll_update(struct dma_buf *dmabuf,
 	if (ret >= 0)
 		return ret;
 
-	/* Fences are added faster than one can look: nobody holds this for long. */
+	/* Fences come and go faster than one can look: let nobody add any. */
 	dma_resv_lock(dmabuf->resv, NULL);
 	do {
 		left = dma_buf_poll_find(dmabuf, dcb->write, true);
@@ -335,7 +335,7 @@ static __always_inline bool dma_buf_poll_ready(struct dma_buf *dmabuf,
  * See "Implicit Fence Poll Support" for what the events mean.
  *
  * Context: Process context, interrupts enabled, may sleep: it takes the reservation
- * lock if fences are added faster than it can look at them. Otherwise it takes
+ * lock if fences come and go faster than it can look at them. Otherwise it takes
  * no lock that sleeps, except where every spinlock does (PREEMPT_RT). Does not
  * allocate.
  * Return: Those of the events that @table asks for which hold now.

@@ -18,7 +18,7 @@
  * The fixtures called *_import need fences that vgem refuses to attach to one
  * buffer, and so run on imported sync_files only.
  *
- * That poll never takes the reservation lock and that it enables signaling
+ * That poll looks without the reservation lock, and that it enables signaling
  * cannot be seen reliably from here: the KUnit suite of dma-buf covers these.
  *
  * Every wait is bounded, no test depends on something being fast, and "asleep"

@@ -1496,7 +1496,8 @@ static void quiet_polls_that_find_a_fence_done(struct kunit *test)
 }
 
 /*
- * nonblocking: poll never sleeps and never waits for the reservation lock.
+ * nonblocking: poll does not sleep, and does not wait for the reservation lock, as long as
+ * no fences come and go under its look.
  */
 
 struct st_thread {
