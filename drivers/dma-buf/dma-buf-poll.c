@@ -42,6 +42,9 @@
 #define DMA_BUF_POLL_IN		(EPOLLIN | EPOLLRDNORM)
 #define DMA_BUF_POLL_OUT	(EPOLLOUT | EPOLLWRNORM)
 
+/* So often poll looks again before it waits for whoever adds fences. */
+#define DMA_BUF_POLL_LOOKS	64
+
 /*
  * One of the fences that are left, as far as their signaled bits tell.
  *
@@ -245,8 +248,10 @@ static void dma_buf_poll_go_on(struct dma_buf *dmabuf,
 	if (!READ_ONCE(dcb->owed) || dma_buf_poll_arm(dmabuf, dcb, false) >= 0)
 		return;
 
+	/* The callback of the other direction may have answered for this one. */
 	spin_lock(&dmabuf->poll.lock);
-	dma_buf_poll_look_again(dmabuf, dcb);
+	if (dcb->owed)
+		dma_buf_poll_look_again(dmabuf, dcb);
 	spin_unlock(&dmabuf->poll.lock);
 }
 
@@ -286,12 +291,15 @@ static noinline bool dma_buf_poll_update(struct dma_buf *dmabuf,
 					 struct dma_buf_poll_cb_t *dcb,
 					 struct dma_fence *left)
 {
-	int ret = -EAGAIN;
+	int i, ret = -EAGAIN;
 
-	if (!IS_ERR(left))
-		ret = dma_buf_poll_move(dmabuf, dcb, left);
-	if (ret >= 0)
-		return ret;
+	for (i = 0; i < DMA_BUF_POLL_LOOKS; i++) {
+		if (!IS_ERR(left))
+			ret = dma_buf_poll_move(dmabuf, dcb, left);
+		if (ret >= 0)
+			return ret;
+		left = dma_buf_poll_find(dmabuf, dcb->write, true);
+	}
 
 	/* Fences come and go faster than one can look: let nobody add any. */
 	dma_resv_lock(dmabuf->resv, NULL);
