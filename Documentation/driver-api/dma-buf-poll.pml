@@ -235,6 +235,7 @@ inline answer(d)
 /* dma_buf_poll_look_again() */
 inline look_again(d)
 {
+	assert(told[d]);
 #ifndef BUG_LATE_OWED
 	owed[d] = false;
 	told[d] = false;
@@ -334,7 +335,6 @@ inline tell(d, looks, comes, callback)
 #else
 			:: looks && rushed ->
 #endif
-				assert(told[d]);
 				look_again(d);
 				rushed = false
 #ifndef LATE
@@ -760,7 +760,14 @@ end:	do
 						use();
 						fence = NONE;
 #ifndef BUG_RUSH_KEPT
-						look_again(d)
+						if
+#ifdef BUG_RUSH_OWED
+						:: true -> look_again(d)
+#else
+						:: owed[d] -> look_again(d)
+						:: else
+#endif
+						fi
 #endif
 					}
 				:: else

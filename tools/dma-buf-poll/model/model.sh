@@ -79,6 +79,7 @@ options() {
 	rush)	echo "poll -DRUSH=1" ;;
 	rush-few) echo "poll -DRUSH=2 -DWAITERS=1" ;;
 	rush-both) echo "poll -DRUSH=1 -DDIRECTIONS=2 -DINITIAL=2 -DWAITERS=1" ;;
+	rush-shared) echo "poll -DRUSH=1 -DDIRECTIONS=2 -DWRITES=2 -DINITIAL=2 -DWAITERS=1" ;;
 	rearm)	echo "poll -DREARM -DWAITERS=1" ;;
 	both)	echo "poll -DDIRECTIONS=2 -DINITIAL=2" ;;
 	added)	echo "poll -DDIRECTIONS=2 -DWRITES=2 -DWAITERS=1" ;;
@@ -193,6 +194,7 @@ holds late-rearm safety "a waiter that changes what it asks for, no interrupt fo
 holds rush safety "2 fences, 2 waiters, an adder, a closer, a look that gives up"
 holds rush-few ends "2 fences, a waiter, an adder, a closer, 2 looks that give up: every run ends"
 holds rush-both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, a waiter, a closer, a look that gives up"
+holds rush-shared safety "EPOLLIN and EPOLLOUT, 2 WRITE fences, a waiter, a closer, a look that gives up"
 holds rearm safety "a waiter that changes what it asks for"
 holds rearm ends "a waiter that changes what it asks for: every run ends"
 holds both safety "EPOLLIN and EPOLLOUT, a WRITE and a READ fence, 2 waiters, a closer"
@@ -208,6 +210,7 @@ finds few safety KEEP_FUNC "assertion violated" "a callback that has run is take
 finds few safety NO_WORK "invalid end state" "the callback finds another fence and queues no irq_work"
 finds late-few safety LATE_OWED "invalid end state" "all look again, and a wake-up is still owed"
 finds rush-few safety RUSH_KEPT "invalid end state" "the irq_work gives up, and nobody looks again"
+finds rush-shared safety RUSH_OWED "assertion violated told" "the irq_work gives up, and wakes for what was answered"
 finds rush-few safety RUSH_LEFT "invalid end state" "a poller gives up, and is owed nothing"
 finds few safety NO_TELL "invalid end state" "a poller takes the callback off and tells nobody"
 finds few safety FOLLOW "assertion violated" "the callback goes on with nobody waiting"
