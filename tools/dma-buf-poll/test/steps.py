@@ -496,7 +496,7 @@ def main():
     parser.add_argument("--message", action="store_true")
     parser.add_argument("base")
     parser.add_argument("step", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     report.promises_of(args.base)
 
     steps = Steps(args.base)
