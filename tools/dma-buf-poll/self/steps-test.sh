@@ -135,7 +135,7 @@ fi
 steps_run 6.12
 steps_says "all of it once more" 0 'run 3 times'
 steps_ran "nothing is run twice" 0 0
-steps_run --message 6.12 'wait for'
+steps_run 6.12 --message 'wait for'
 steps_says "what a patch changes, for its message" 0 '^poll-fixes: wait for the last$' \
 	'^ +one-wakeup, tests passed +1/1 +0/1$' '^ +wake-ups, 64 in order +64 +1$'
 
