@@ -614,8 +614,8 @@ static void neutral_a_fence_that_has_signaled_is_not_locked(struct kunit *test)
 		/* Other fences signal in interrupts, and to lockdep all their locks are one. */
 		spin_lock_irqsave(&f->lock, flags);
 		queue_work_on(cpu, system_highpri_wq, &e.work);
-		for (us = 0; us < 2 * USEC_PER_SEC && !completion_done(&e.done); us += 10)
-			udelay(10);
+		for (us = 0; us < 2 * USEC_PER_SEC && !completion_done(&e.done); us += 5)
+			udelay(5);
 		done = completion_done(&e.done);
 		spin_unlock_irqrestore(&f->lock, flags);
 		flush_work(&e.work);
