@@ -24,7 +24,7 @@ failed=0
 flags_of() {
 	echo "$table" | while IFS='|' read -r kind test flags; do
 		case " $WHEN " in
-		*" $kind "*) [ "$test" != "$1" ] || echo "$flags" ;;
+		*" $kind "*) [ "$test" != "$1" ] || printf '%s ' "$flags" ;;
 		esac
 	done
 }
