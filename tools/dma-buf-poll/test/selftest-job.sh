@@ -16,6 +16,7 @@ table='
 all|poll_race|-t 20
 debug|poll_fuzz|--seconds 600
 debug-emulated|poll_fuzz|--steps 10000
+debug-emulated|poll_race|-t 120
 step|contract|-V system_heap_sw_sync -V vgem_sw_sync -V vgem_vgem
 '
 
