@@ -595,7 +595,6 @@ static void neutral_a_fence_that_has_signaled_is_not_locked(struct kunit *test)
 {
 	struct mock_buf *buf = new_buf(test, false);
 	struct elsewhere e = { .buf = buf };
-	unsigned long flags;
 	int i, us, cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
 
 	if (cpu >= nr_cpu_ids)
@@ -612,12 +611,12 @@ static void neutral_a_fence_that_has_signaled_is_not_locked(struct kunit *test)
 		e.close = i == 3;
 		init_completion(&e.done);
 		/* Other fences signal in interrupts, and to lockdep all their locks are one. */
-		spin_lock_irqsave(&f->lock, flags);
+		spin_lock_irq(&f->lock);
 		queue_work_on(cpu, system_highpri_wq, &e.work);
 		for (us = 0; us < 2 * USEC_PER_SEC && !completion_done(&e.done); us += 5)
 			udelay(5);
 		done = completion_done(&e.done);
-		spin_unlock_irqrestore(&f->lock, flags);
+		spin_unlock_irq(&f->lock);
 		flush_work(&e.work);
 		KUNIT_EXPECT_TRUE(test, done);
 	}

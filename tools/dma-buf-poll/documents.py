@@ -18,7 +18,7 @@ import arches
 TOOLS = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(TOOLS, "../.."))
 
-# Who writes, from what in build/BASE, which target leaves that, and the base if it is
+# Which script writes, from what in build/BASE, which target leaves that, and the base if it is
 # always the same: what the audit finds is judged for mainline. ARCH= has the first two.
 WRITERS = (("test/report.py", f"log/run{arches.suffix()}.table", "run", None),
            ("bench/bench_report.py", f"bench{arches.suffix()}/results.tsv", "bench", None),

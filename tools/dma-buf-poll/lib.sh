@@ -384,7 +384,7 @@ guest_tests() {
 		# Races are for kernels that look for them.
 		[ -z "$kind" ] || tests+=(poll_race)
 	fi
-	# Of another machine the guest emulates what looks at each access, too.
+	# Guests of another machine are slower still.
 	[ -z "$kind" ] || when+=" debug${arch_suffix:+ debug-emulated}"
 	for test in "${tests[@]}"; do
 		[ -x "${list%/*}/dma-buf/$test" ] ||

@@ -49,7 +49,7 @@
 
 /* A step that takes so long is one that hangs in the kernel. */
 #define STUCK_MS	20000
-#define TRY_MS		20000
+#define TRY_MS		10000
 /* How often a long run shows that it is alive. */
 #define PROGRESS_MS	20000
 /* Effort spent on shrinking. */
