@@ -12,6 +12,7 @@
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kmemleak.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
@@ -485,8 +486,11 @@ static void exact_poll_agrees_with_dma_resv_at_every_step(struct kunit *test)
 				     MAP_ANONYMOUS | MAP_PRIVATE, 0);
 		KUNIT_ASSERT_NE(test, addr, 0UL);
 		/* An error is what kernels say that have no such thing */
-		if (!IS_ERR_VALUE(addr))
+		if (!IS_ERR_VALUE(addr)) {
 			env->user = (void __user *)addr;
+			/* KUnit has the thread use it, and never has it stop that. */
+			kmemleak_not_leak(current->mm);
+		}
 	}
 
 	for (step = 0; step < ST_STEPS; step++) {
