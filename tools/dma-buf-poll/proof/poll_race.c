@@ -46,6 +46,8 @@
 #define NEVER_IDLE	BUFFERS
 #define TARGETS		(BUFFERS + 1)
 #define MIN_LOOKS	100
+/* How long a round goes on for one of them. */
+#define ROUND_MS	1000
 #define WAITERS		5
 #define ADDERS		2
 #define SIGNALERS	2
@@ -109,9 +111,13 @@ static struct {
 /* Of the current round. */
 static atomic_bool stop;	/* no more new things */
 static atomic_bool drain;	/* and nobody adds fences any more */
-static atomic_bool over;	/* there is no next round */
 static atomic_int round_number;
 static bool exclusives_in_packs;
+
+/* The lock is for those who wait for the next one, or for the end of all. */
+static pthread_mutex_t round_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t round_begins = PTHREAD_COND_INITIALIZER;
+static bool over;
 
 struct thread {
 	pthread_t thread;
@@ -745,17 +751,45 @@ static void run_forker(struct thread *t)
  * Rounds
  */
 
+static void begin_round(int number)
+{
+	pthread_mutex_lock(&round_lock);
+	atomic_store(&round_number, number);
+	pthread_cond_broadcast(&round_begins);
+	pthread_mutex_unlock(&round_lock);
+}
+
+static void end_rounds(void)
+{
+	pthread_mutex_lock(&round_lock);
+	over = true;
+	pthread_cond_broadcast(&round_begins);
+	pthread_mutex_unlock(&round_lock);
+}
+
+/*
+ * Returns false if there is none any more. Whoever has done its part sleeps without a
+ * timeout: so many timers would leave a slow machine no time for the others.
+ */
+static bool wait_for_round(int done)
+{
+	bool more;
+
+	pthread_mutex_lock(&round_lock);
+	while (!over && atomic_load(&round_number) == done)
+		pthread_cond_wait(&round_begins, &round_lock);
+	more = !over;
+	pthread_mutex_unlock(&round_lock);
+	return more;
+}
+
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
 	int done = 0;
 
 	atomic_store(&t->tid, syscall(SYS_gettid));
-	while (!atomic_load(&over)) {
-		if (atomic_load(&round_number) == done) {
-			usleep(50);
-			continue;
-		}
+	while (wait_for_round(done)) {
 		t->run(t);
 		done++;
 		atomic_store(&t->finished, done);
@@ -900,14 +934,23 @@ static void check_all_ready(void)
 	}
 }
 
-/* Most of them short: the end is where a lost wake-up shows. */
+/*
+ * Most of them short: the end is where a lost wake-up shows. But on a slow machine
+ * long enough for something to happen.
+ */
 static bool run_round(struct rng *rng, int number)
 {
+	long looks = atomic_load(&never_idle_looks);
+	long long enough;
+
 	exclusives_in_packs = number & 1;
 	atomic_store(&stop, false);
 	atomic_store(&drain, false);
-	atomic_store(&round_number, number);
+	begin_round(number);
 	usleep(rng_below(rng, rng_below(rng, 8) ? 5000 : 100000));
+	enough = now_ms() + ROUND_MS;
+	while (atomic_load(&never_idle_looks) == looks && now_ms() < enough)
+		usleep(1000);
 
 	atomic_store(&stop, true);
 	if (!wait_until_done(number, 0))
@@ -1038,7 +1081,7 @@ static void race(long seconds, long seed, const struct inventory *before)
 		return;
 	}
 
-	atomic_store(&over, true);
+	end_rounds();
 	for (i = 0; i < n_threads; i++)
 		pthread_join(threads[i].thread, NULL);
 	relay_close(&relay);
