@@ -223,6 +223,7 @@ static void step_round(void)
 		if (i == test.last)
 			continue;
 		close(add(&test.timelines[i], pick_usage(&test.rng)));
+		atomic_fetch_add(&test.steps, 1);
 		last = i;
 	}
 	for (i = 0; i < n; i++) {
@@ -231,7 +232,6 @@ static void step_round(void)
 	}
 	test.last = last;
 	step_to(last ? 0 : 1);
-	atomic_fetch_add(&test.steps, n - 1);
 }
 
 /* To some of the other timelines at once, and to any of these in the end. */
