@@ -47,9 +47,9 @@
 #define MAX_WORD	32
 #define MAX_TEXT	(MAX_STEPS * 56)
 
-/* A step that takes so long is one that hangs in the kernel. */
+/* A step that takes so long is one that hangs in the kernel; so with a whole program. */
 #define STUCK_MS	20000
-#define TRY_MS		10000
+#define TRY_MS		60000
 /* How often a long run shows that it is alive. */
 #define PROGRESS_MS	20000
 /* Effort spent on shrinking. */
