@@ -90,7 +90,7 @@ static void dma_buf_poll_look_again(struct dma_buf *dmabuf,
 /*
  * Wake those who wait for the direction if all of its fences have signaled;
  * otherwise have the irq_work wait for one of those that are left. Where that would
- * come late, or fences are added faster than one can look, have all look again.
+ * come late, or fences come and go faster than one can look, have all look again.
  *
  * Called with the lock of the wait queue held, so that to look and to wake is one
  * step: io_uring and aio take the events they are woken with for the answer, so
